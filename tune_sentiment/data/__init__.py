@@ -1,0 +1,1 @@
+"""Reviews -> arrays: read any source, number its words, split it."""
