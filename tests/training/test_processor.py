@@ -1,0 +1,73 @@
+"""The processor's settings: denormal numbers are zero inside training and nowhere else."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.training.conftest import VOCAB_SIZE
+from tune_sentiment.config import TrainSettings
+from tune_sentiment.training import loop
+from tune_sentiment.training.loop import TrainingData, start, train
+from tune_sentiment.training.processor import denormals_flushed
+
+SETTINGS = TrainSettings(embedding_dim=8, hidden_dim=8, n_layers=1, epochs=1, batch_size=10, report_every=10)
+SWITCH = Path("/sys/kernel/mm/transparent_hugepage/enabled")
+
+
+def halved(tiny: float) -> float:
+    return float(torch.tensor([tiny]) * 0.5)
+
+
+def test_denormals_are_zero_inside_and_numbers_again_outside() -> None:
+    assert halved(2e-40) > 0
+    with denormals_flushed():
+        assert halved(2e-40) == 0
+        with denormals_flushed():
+            pass
+        assert halved(2e-40) == 0
+    assert halved(2e-40) > 0
+
+
+def test_training_flushes_denormals_and_leaves_the_callers_arithmetic_alone_between_reports(
+    data: TrainingData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inside = []
+    measure = loop._measure
+
+    def spied(*arguments: object) -> object:
+        inside.append(halved(2e-40))
+        return measure(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(loop, "_measure", spied)
+    reports: Iterator[object] = train(start(SETTINGS, VOCAB_SIZE, seed=0), data)
+    for _ in reports:
+        assert halved(2e-40) > 0
+    assert inside == [0.0, 0.0, 0.0]
+
+
+@pytest.mark.skipif(
+    not SWITCH.exists() or "[madvise]" not in SWITCH.read_text(encoding="ascii"),
+    reason="this system does not leave it to its programs who gets huge pages",
+)
+def test_a_large_tensor_takes_few_page_faults_with_huge_pages() -> None:
+    program = """
+import resource, sys
+import torch
+from tune_sentiment.training.processor import use_huge_pages
+if sys.argv[1] == "huge":
+    use_huge_pages()
+def faults(): return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+before = faults(); torch.ones(2**24); print(faults() - before)
+"""
+    # Without what a test before this one may have set in this process.
+    clean = {name: value for name, value in os.environ.items() if name != "THP_MEM_ALLOC_ENABLE"}
+    counts = {
+        way: int(subprocess.run([sys.executable, "-c", program, way], capture_output=True, check=True, env=clean).stdout)
+        for way in ("huge", "small")
+    }
+    assert counts["huge"] < counts["small"] / 4

@@ -1,0 +1,57 @@
+"""Measure a model on a split: loss, accuracy and every review's probability, without gradients."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from tune_sentiment.config import TrainSettings
+from tune_sentiment.data.dataset import Split
+from tune_sentiment.errors import DivergedError
+from tune_sentiment.training.batches import evaluation_batches, padded
+from tune_sentiment.training.model import SentimentRNN
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """How a model does on a split."""
+
+    loss: float
+    """Binary cross-entropy, the mean over the reviews (not over batches)."""
+    accuracy: float
+    """Share of reviews whose probability is on their label's side of 0.5."""
+    probabilities: NDArray[np.float32]
+    """Of "positive", float32 (num_reviews,), in the order of the split."""
+
+
+def evaluate(model: SentimentRNN, split: Split, settings: TrainSettings) -> Evaluation:
+    """Measure `model` on `split` in evaluation mode, each review weighing the same; the mode is put back afterwards.
+
+    Every review starts from the zero state, also for a model that was trained with `carry_hidden`, so the result does
+    not depend on the order of the reviews.
+
+    Raises:
+        DivergedError: if a probability is not finite.
+    """
+    device = model.linear.weight.device
+    probabilities = np.empty(len(split), dtype=np.float32)
+    was_training = model.training
+    model.eval()
+    with torch.inference_mode():
+        for indices in evaluation_batches(split, settings):
+            token_ids = padded(split, indices, settings).to(device)
+            probabilities[indices] = model(token_ids).float().cpu().numpy()
+    model.train(was_training)
+    return _measured(probabilities, split)
+
+
+def _measured(probabilities: NDArray[np.float32], split: Split) -> Evaluation:
+    if not np.isfinite(probabilities).all():
+        raise DivergedError(
+            "probabilities must be finite: the model returned a value that is not: lower `lr` or `clip`."
+        )
+    labels = torch.from_numpy(split.labels.astype(np.float32))
+    loss = torch.nn.functional.binary_cross_entropy(torch.from_numpy(probabilities), labels, reduction="none")
+    correct = (probabilities > 0.5) == (split.labels == 1)
+    return Evaluation(float(loss.double().mean()), float(correct.mean()), probabilities)

@@ -1,0 +1,105 @@
+"""Adam over all parameters, with gradient clipping, that never makes the gradient of all word vectors.
+
+A batch touches a few thousand of a hundred thousand words, yet Adam moves every word that was ever touched. So the
+gradient is kept for the words of the batch only, and the update goes over the vectors block by block, each with a
+gradient as large as the block. The numbers are those of `torch.optim.Adam` and `clip_grad_norm_` up to rounding.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim.adam import adam
+
+from tune_sentiment.training.model import SentimentRNN
+
+BLOCK_BYTES = 4 * 2**20
+"""Size of a block's gradient: small enough for the processor's cache. On a GPU all words are one block."""
+BETA1, BETA2, EPS = 0.9, 0.999, 1e-8
+"""torch's defaults, and the course's."""
+
+
+class ClippingAdam:
+    """Clips the gradient of the whole model to a norm and updates it as Adam does."""
+
+    def __init__(self, model: SentimentRNN, *, lr: float, weight_decay: float, clip: float) -> None:
+        """Start with moments of zero."""
+        self._vectors = model.embedding.weight  # (vocab_size, embedding_dim)
+        self._others = [parameter for parameter in model.parameters() if parameter is not self._vectors]
+        # Fused: one kernel for the whole update instead of a dozen.
+        self._adam = torch.optim.Adam(self._others, lr=lr, weight_decay=weight_decay, fused=True)
+        self._lr, self._weight_decay, self._clip = lr, weight_decay, clip
+        self._exp_avg = torch.zeros_like(self._vectors)
+        self._exp_avg_sq = torch.zeros_like(self._vectors)
+        self._steps = 0
+
+        vocab_size, embedding_dim = self._vectors.shape
+        rows = max(1, BLOCK_BYTES // (4 * embedding_dim))
+        self._block_rows = vocab_size if self._vectors.is_cuda else min(rows, vocab_size)
+        self._block_grad = torch.zeros(
+            self._block_rows, embedding_dim, dtype=self._vectors.dtype, device=self._vectors.device
+        )
+
+    def zero_grad(self) -> None:
+        """Forget the gradient."""
+        self._vectors.grad = None
+        self._adam.zero_grad()
+
+    @torch.no_grad()
+    def step(self) -> Tensor:
+        """Clip, update, and return the norm of the whole gradient before clipping, float32 ()."""
+        assert self._vectors.grad is not None
+        touched = self._vectors.grad.coalesce()
+        words, grads = touched.indices()[0], touched.values()  # (num_touched,), (num_touched, embedding_dim)
+        norm = nn.utils.get_total_norm([grads, *(one.grad for one in self._others if one.grad is not None)])
+        nn.utils.clip_grads_with_norm_(self._others, self._clip, norm)
+        grads.mul_((self._clip / (norm + 1e-6)).clamp(max=1.0))  # as clip_grads_with_norm_ does it
+        self._adam.step()
+        self._update_vectors(words, grads)
+        return norm
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what `load_state_dict` needs to continue to the last bit."""
+        return {
+            "adam": self._adam.state_dict(),
+            "exp_avg": self._exp_avg,
+            "exp_avg_sq": self._exp_avg_sq,
+            "steps": self._steps,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue from where `state` was taken."""
+        self._adam.load_state_dict(state["adam"])
+        self._exp_avg.copy_(state["exp_avg"])
+        self._exp_avg_sq.copy_(state["exp_avg_sq"])
+        self._steps = state["steps"]
+
+    def _update_vectors(self, words: Tensor, grads: Tensor) -> None:
+        """Update every word's vector; `words` are sorted, and `grads` are theirs."""
+        starts = range(0, len(self._vectors), self._block_rows)
+        firsts = torch.searchsorted(words, torch.tensor([*starts, len(self._vectors)], device=words.device)).tolist()
+        for block, start in enumerate(starts):
+            end = min(start + self._block_rows, len(self._vectors))
+            here = slice(firsts[block], firsts[block + 1])
+            block_grad = self._block_grad[: end - start]
+            rows = words[here] - start
+            block_grad.index_copy_(0, rows, grads[here])
+            adam(
+                [self._vectors[start:end]],
+                [block_grad],
+                [self._exp_avg[start:end]],
+                [self._exp_avg_sq[start:end]],
+                [],
+                # A copy for each block: the function counts it up.
+                [torch.tensor(float(self._steps), device=words.device)],
+                fused=True,
+                amsgrad=False,
+                beta1=BETA1,
+                beta2=BETA2,
+                lr=self._lr,
+                weight_decay=self._weight_decay,
+                eps=EPS,
+                maximize=False,
+            )
+            block_grad.index_fill_(0, rows, 0.0)  # only what was filled: it is zero everywhere again
+        self._steps += 1

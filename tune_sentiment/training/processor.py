@@ -1,0 +1,35 @@
+"""Set the processor and the allocator up for training: no denormal numbers, large pages of memory."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+
+@contextmanager
+def denormals_flushed() -> Iterator[None]:
+    """Count numbers below 1.2e-38 as 0 inside this block, as a GPU does; outside, the thread's own way stays.
+
+    A gradient that flows back over 200 words fades into such numbers, which take a processor up to 100 times as long.
+    They are too small to move any weight: Adam adds 1e-8 to what it divides them by.
+    """
+    before = _flushes_denormals()
+    torch.set_flush_denormal(True)
+    try:
+        yield
+    finally:
+        torch.set_flush_denormal(before)
+
+
+def use_huge_pages() -> None:
+    """Ask Linux for pages of 2 MiB under every large tensor of this process, if it has not made one yet.
+
+    The arrays of a step are large and fetched anew at every step; in pages of 4 KiB that takes a fifth of the time.
+    torch reads its own switch for this when it makes its first tensor. Elsewhere than on Linux it means nothing.
+    """
+    os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
+
+
+def _flushes_denormals() -> bool:
+    return bool(torch.full((1,), 1e-40) == 0)
