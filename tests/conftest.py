@@ -1,0 +1,70 @@
+"""A small corpus, and a watcher that writes down what it sees."""
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+# Small models gain nothing from several threads, and lose much where tests share the machine. Set before torch loads.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+from tune_sentiment.search.records import Snapshot, TrialRecord
+
+# The same inputs in every run of CI, where a failure must be that of the change at hand.
+settings.register_profile("ci", derandomize=True)
+if os.environ.get("CI"):
+    settings.load_profile("ci")
+
+
+class Recorder:
+    """An observer that keeps everything it was told."""
+
+    def __init__(self) -> None:
+        self.snapshots: list[Snapshot] = []
+        self.ended: list[TrialRecord] = []
+        self.closed = 0
+
+    def on_snapshot(self, snapshot: Snapshot) -> None:
+        self.snapshots.append(snapshot)
+
+    def on_trial_end(self, record: TrialRecord) -> None:
+        self.ended.append(record)
+
+    def close(self) -> None:
+        self.closed += 1
+
+
+@pytest.fixture
+def recorder() -> Recorder:
+    return Recorder()
+
+
+GOOD = "a wonderful warm film with a great cast"
+BAD = "a dreadful cold film with an awful cast"
+
+
+@pytest.fixture(scope="session")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """600 reviews in two files, told apart by three words of each."""
+    folder = tmp_path_factory.mktemp("corpus")
+    for name, text in (("reviews.pos", GOOD), ("reviews.neg", BAD)):
+        lines = [f"{text} seen {index % 7} times by {index % 11} people" for index in range(300)]
+        (folder / name).write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return folder
+
+
+SPACE = """\
+search:
+  embedding_dim: {type: int, low: 8, high: 16}
+  hidden_dim: {type: int, low: 8, high: 16, log: true}
+  lr: {type: float, low: 0.01, high: 0.1, log: true}
+fixed: {epochs: 6, n_layers: 1, seq_length: 20, report_every: 5}
+"""
+
+
+@pytest.fixture(scope="session")
+def space(tmp_path_factory: pytest.TempPathFactory) -> str:
+    path = tmp_path_factory.mktemp("space") / "tiny.yaml"
+    path.write_text(SPACE, encoding="utf-8")
+    return str(path)

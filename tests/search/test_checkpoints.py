@@ -1,0 +1,89 @@
+"""Checkpoints that cannot matter any more are deleted; those that can are kept."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.search.test_confirm import trial
+from tune_sentiment.config import TrainSettings
+from tune_sentiment.errors import SettingsError
+from tune_sentiment.search.checkpoints import CheckpointSweeper, best_bytes, check_room, in_bytes
+from tune_sentiment.search.folder import SearchFolder
+from tune_sentiment.search.resources import Machine, plan_search
+from tune_sentiment.training.checkpoint import BEST_FILE, save_weights
+from tune_sentiment.training.loop import start
+
+
+def checkpoints(folder: Path, numbers: range) -> None:
+    for number in numbers:
+        place = folder / "ray" / "search" / f"trial_{number:05d}" / "checkpoint_000000"
+        place.mkdir(parents=True)
+        (place / BEST_FILE).write_bytes(bytes(1000))
+        (place.parent / "result.json").write_text("{}")
+
+
+def kept(folder: Path) -> list[int]:
+    return sorted(int(place.parent.name[-5:]) for place in folder.glob("ray/search/trial_*/checkpoint_*"))
+
+
+def sweeper(folder: Path, **options: Any) -> CheckpointSweeper:
+    return CheckpointSweeper(SearchFolder(folder), **{"phase": "search", "ended": (), "keep": 2, **options})
+
+
+def test_the_best_are_kept_and_a_loser_goes_when_a_later_trial_ends(tmp_path: Path) -> None:
+    checkpoints(tmp_path, range(5))
+    watching = sweeper(tmp_path, always=[0])
+    for number, loss in enumerate([0.9, 0.5, 0.7, 0.6]):
+        watching.on_trial_end(trial(number, loss))
+    assert kept(tmp_path) == [0, 1, 3, 4]  # 2 is beaten by 1 and 3; 4 is still running
+    watching.on_trial_end(trial(4, None, fate="failed"))
+    assert kept(tmp_path) == [0, 1, 3, 4]  # Ray may still be writing that of 4
+    watching.close()
+    assert kept(tmp_path) == [0, 1, 3]
+    assert (tmp_path / "ray" / "search" / "trial_00002" / "result.json").exists()
+
+
+def test_trials_of_earlier_sessions_count_too(tmp_path: Path) -> None:
+    checkpoints(tmp_path, range(3))
+    watching = sweeper(tmp_path, ended=[trial(0, 0.4), trial(1, 0.5)])
+    watching.on_trial_end(trial(2, 0.6))
+    watching.close()
+    assert kept(tmp_path) == [0, 1]
+
+
+def test_a_limit_keeps_fewer_but_never_less_than_the_best(tmp_path: Path) -> None:
+    checkpoints(tmp_path, range(6))
+    watching = sweeper(tmp_path, keep=5, max_bytes=5000, reserved_bytes=2500)
+    for number in range(6):
+        watching.on_trial_end(trial(number, 0.9 - number / 10))
+    watching.close()
+    assert kept(tmp_path) == [4, 5]
+    tight = sweeper(tmp_path, ended=[trial(4, 0.5), trial(5, 0.4)], max_bytes=1, reserved_bytes=0)
+    tight.close()
+    assert kept(tmp_path) == [5]
+
+
+def test_the_size_of_the_weights_is_that_of_the_file(tmp_path: Path) -> None:
+    for options in ({}, {"bidirectional": True, "n_layers": 3}, {"pooling": "mean", "n_layers": 1}):
+        settings = TrainSettings(embedding_dim=30, hidden_dim=20, **options)
+        save_weights(start(settings, 900, seed=0).model.state_dict(), tmp_path / BEST_FILE)
+        size = (tmp_path / BEST_FILE).stat().st_size
+        assert best_bytes(settings, 900) < size < 1.05 * best_bytes(settings, 900) + 20_000
+
+
+def test_a_limit_without_room_for_the_running_trials_is_refused_with_the_least_that_would_do() -> None:
+    largest = TrainSettings(embedding_dim=100, hidden_dim=64, n_layers=1)
+    plan = plan_search(
+        Machine(2, 0, 2**34), largest=largest, vocab_size=100_000, trials=9, max_steps=100, confirm_runs=4
+    )
+    weights = best_bytes(largest, 100_000)
+    check_room(plan, largest, 100_000, None)
+    check_room(plan, largest, 100_000, 22 * weights)
+    with pytest.raises(SettingsError, match=r"^--max-disk must hold .* 2 running trials .* 883 MB is less than 884 MB"):
+        check_room(plan, largest, 100_000, 22 * weights - 1_000_000)
+
+
+@pytest.mark.parametrize(("count", "text"), [(12, "12 bytes"), (2_500_000, "2.5 MB"), (40 * 10**9, "40 GB")])
+def test_bytes_read_as_a_person_writes_them(count: int, text: str) -> None:
+    assert in_bytes(count) == text

@@ -1,0 +1,111 @@
+"""The study in a shared database: a real PostgreSQL, on this machine only."""
+
+import os
+import shutil
+import socket
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.faults.searching import start_resume, start_search, wait_until
+from tune_sentiment import api
+from tune_sentiment.errors import SettingsError, StudyError
+from tune_sentiment.intake import prepare
+from tune_sentiment.search.database import check_study_url
+from tune_sentiment.search.records import TrialRecord
+
+
+def binaries() -> Path | None:
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb")) or sorted(
+        Path(path) for path in [shutil.which("initdb")] if path
+    )
+    return found[-1].parent if found else None
+
+
+@pytest.fixture(scope="module")
+def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """URL of an empty database."""
+    programs = binaries()
+    if programs is None:
+        pytest.skip("no PostgreSQL here (Debian: apt-get install postgresql)")
+    folder = tmp_path_factory.mktemp("postgresql")
+    as_user: list[str] = []
+    if os.geteuid() == 0:  # PostgreSQL refuses to run as root
+        as_user = ["runuser", "-u", "postgres", "--"]
+        shutil.chown(folder, "postgres")
+        for parent in folder.parents[:2]:
+            parent.chmod(0o755)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    data = folder / "data"
+    quiet = {"check": True, "cwd": folder, "capture_output": True, "timeout": 60}
+    subprocess.run([*as_user, programs / "initdb", "-D", data, "-A", "trust", "-U", "ana"], **quiet)
+    server = subprocess.Popen(
+        [*as_user, programs / "postgres", "-D", data, "-p", str(port), "-h", "127.0.0.1", "-k", folder],
+        cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    ready = [programs / "pg_isready", "-h", "127.0.0.1", "-p", str(port), "-q"]
+    wait_until(lambda: subprocess.run(ready, check=False).returncode == 0, 30, "PostgreSQL")
+    yield f"postgresql://ana@127.0.0.1:{port}/postgres"
+    subprocess.run([*as_user, programs / "pg_ctl", "-D", data, "-m", "immediate", "stop"], **quiet)
+    server.wait(timeout=30)
+
+
+def trials_in(storage: Path) -> tuple[TrialRecord, ...]:
+    return api.report("cut", str(storage))[0].records if (storage / "cut" / "search.json").exists() else ()
+
+
+def ended_in(storage: Path) -> int:
+    return sum(trial.fate in ("complete", "stopped") for trial in trials_in(storage))
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_a_search_in_postgresql_is_killed_resumed_reported_and_exported(
+    postgresql: str, corpus: Path, space: str, tmp_path: Path
+) -> None:
+    search = start_search(corpus, space, tmp_path, 500, "--study", postgresql)
+    wait_until(lambda: ended_in(tmp_path) >= 3, 120, "three trials")
+    search.kill()
+    search.communicate(timeout=30)
+    before = {trial.number: trial.curve for trial in trials_in(tmp_path) if trial.fate in ("complete", "stopped")}
+    total = len(trials_in(tmp_path)) + 1
+    again = start_resume(tmp_path, "--trials", str(total))
+    _, errors = again.communicate(timeout=150)
+    assert again.returncode == 0, errors
+    outcome, _ = api.report("cut", str(tmp_path))
+    assert [trial.number for trial in outcome.records] == list(range(total))
+    assert {trial.fate for trial in outcome.records} <= {"complete", "stopped"}
+    assert before.items() <= {trial.number: trial.curve for trial in outcome.records}.items()
+    assert outcome.winner is not None and outcome.bundle is not None
+    assert not (tmp_path / "cut" / "study.log").exists()
+    with pytest.raises(StudyError, match=r"^a new search needs a name of its own: postgresql://.*127.* holds 'cut/"):
+        prepare(str(corpus), space=space, name="cut", storage=str(tmp_path / "elsewhere"), study=postgresql)
+    other = prepare(str(corpus), space=space, name="other", storage=str(tmp_path), study=postgresql)
+    assert other.request.study_prefix == "other/"
+
+
+@pytest.mark.parametrize(
+    ("url", "message"),
+    [
+        ("postgresql://ana:hunter2@db/x", r"^--study must not show a password, .*\*\*\*.*: put it into ~/\.pgpass"),
+        ("redis://db/x", "^--study names a PostgreSQL or MySQL database: got redis://: write postgresql://"),
+        ("no url", "^--study is the URL of a database: what was given is none: write"),
+    ],
+)
+def test_a_url_that_cannot_be_used_is_refused_without_showing_its_password(url: str, message: str) -> None:
+    with pytest.raises(SettingsError, match=message) as refusal:
+        check_study_url(url)
+    assert "hunter2" not in str(refusal.value)
+
+
+def test_a_database_that_does_not_answer_is_one_line(corpus: Path, space: str, tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        url = f"postgresql://ana@127.0.0.1:{taken.getsockname()[1]}/x"
+        with pytest.raises(StudyError, match=r"^the study's database must answer: postgresql://\*\*\*@.* does not \("):
+            prepare(str(corpus), space=space, name="x", storage=str(tmp_path), study=url)
+    assert list(tmp_path.iterdir()) == []

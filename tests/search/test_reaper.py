@@ -1,0 +1,54 @@
+"""When a search's process is killed, the processes that it started are ended; when it ends by itself, they are not."""
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+
+PROGRAM = """
+import subprocess, sys, time
+from pathlib import Path
+from tune_sentiment.search.reaper import reaping
+sleeper = "import time; time.sleep(120)"
+nested = f"import subprocess, sys; subprocess.Popen([sys.executable, '-c', {sleeper!r}]); {sleeper}"
+with reaping(Path(sys.argv[2])):
+    subprocess.Popen([sys.executable, "-c", nested], start_new_session=True)
+    time.sleep(float(sys.argv[1]))
+"""
+
+
+def wait_for(condition: object, seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():  # type: ignore[operator]
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def alive(processes: list[psutil.Process]) -> list[psutil.Process]:
+    return [one for one in processes if one.is_running() and one.status() != psutil.STATUS_ZOMBIE]
+
+
+def test_all_that_a_killed_process_had_started_is_ended_also_what_those_started(tmp_path: Path) -> None:
+    killed = subprocess.Popen([sys.executable, "-c", PROGRAM, "120", tmp_path])
+    me = psutil.Process(killed.pid)
+    wait_for(lambda: len(me.children(recursive=True)) == 3, 20)  # the reaper, the first and the second sleeper
+    time.sleep(1.5)  # a look
+    family = me.children(recursive=True)
+    killed.kill()
+    killed.wait()
+    wait_for(lambda: alive(family) == [], 10)
+    wait_for(lambda: not tmp_path.exists(), 10)
+
+
+def test_what_is_left_of_one_that_ended_by_itself_is_its_own_business(tmp_path: Path) -> None:
+    done = subprocess.Popen([sys.executable, "-c", PROGRAM, "2.5", tmp_path])
+    me = psutil.Process(done.pid)
+    wait_for(lambda: len(me.children(recursive=True)) == 3, 20)
+    family = me.children(recursive=True)
+    assert done.wait(timeout=20) == 0
+    sleepers = alive(family)
+    for sleeper in sleepers:
+        sleeper.kill()
+    assert len(sleepers) == 2 and tmp_path.exists()

@@ -1,0 +1,1 @@
+"""Settings -> a study: the space, the sampler, ASHA, the slots, the confirmation."""

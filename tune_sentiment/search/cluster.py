@@ -1,0 +1,105 @@
+"""Start or join the Ray cluster that a search runs on, and leave it."""
+
+import logging
+import os
+import shlex
+import sys
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tune_sentiment.errors import ResourceError
+from tune_sentiment.search.private_cluster import kept_private
+from tune_sentiment.search.reaper import reaping
+
+ENVIRONMENT = {
+    # Trials must not change the working directory: relative paths of the user's would break.
+    "RAY_CHDIR_TO_TRIAL_DIR": "0",
+    # Ray's own handler would end the run before the study is told why.
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",
+    # A trial that hangs inside a step is killed this many seconds after it was told to stop.
+    "TUNE_FORCE_TRIAL_CLEANUP_S": "3",
+    "TUNE_WARN_THRESHOLD_S": "5",
+    "RAY_AIR_NEW_OUTPUT": "0",
+    "RAY_DEDUP_LOGS": "0",
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+}
+
+
+@dataclass(frozen=True)
+class Joined:
+    """The cluster that this process is part of."""
+
+    resources: dict[str, float]
+    """Ray's `cluster_resources()`."""
+    dashboard: str | None
+    """Address of the dashboard's page, if it runs."""
+
+
+@contextmanager
+def cluster(*, address: str | None, cpus: float, gpus: float, dashboard: bool) -> Iterator[Joined]:
+    """Run the block inside a private local cluster of `cpus` and `gpus`, or inside the one at `address`.
+
+    Raises:
+        ResourceError: if the cluster cannot be started or reached.
+    """
+    for name, value in ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    import ray
+    from ray.exceptions import RayError
+
+    private: AbstractContextManager[dict[str, Any]] = private_surroundings() if address is None else nullcontext({})
+    with private as arguments:
+        try:
+            if address is None:
+                context = ray.init(
+                    address="local",  # without it Ray joins whatever cluster runs on this machine
+                    num_cpus=int(cpus),
+                    num_gpus=int(gpus),
+                    include_dashboard=dashboard,
+                    dashboard_host="127.0.0.1",
+                    log_to_driver=False,
+                    logging_level=logging.ERROR,
+                    runtime_env=private_runtime_env(sys.executable),
+                    **arguments,
+                )
+            else:
+                context = ray.init(
+                    address=address,
+                    log_to_driver=False,
+                    logging_level=logging.ERROR,
+                    # A private cluster's processes inherit these; those of a running one must be told.
+                    runtime_env={"env_vars": {"RAY_CHDIR_TO_TRIAL_DIR": "0"}},
+                )
+        except (ConnectionError, RuntimeError, ValueError, OSError, RayError) as problem:
+            where = address or "a private cluster on this machine"
+            reason = str(problem).strip().splitlines()[0] if str(problem).strip() else type(problem).__name__
+            raise ResourceError(
+                f"a Ray cluster is needed: {where} did not answer ({reason}): check --address."
+            ) from None
+        logging.getLogger("ray").setLevel(logging.ERROR)
+        try:
+            url = getattr(context, "dashboard_url", None)
+            yield Joined(ray.cluster_resources(), f"http://{url}" if url else None)
+        finally:
+            ray.shutdown()
+
+
+@contextmanager
+def private_surroundings() -> Iterator[dict[str, Any]]:
+    """Keep a cluster private inside the block, and leave nothing of it behind; yields arguments for `ray.init`."""
+    with kept_private() as arguments, reaping(Path(arguments["_temp_dir"]).parent):
+        yield arguments
+
+
+def private_runtime_env(python: str) -> dict[str, str] | None:
+    """Return what Ray must be told to start processes with the interpreter `python`, or None.
+
+    Ray 2.60 hands the path of its own interpreter to a shell unquoted, and waits for ever for a process that never
+    starts. Only where the path needs it, since the processes that Ray starts ahead of time cannot be used then.
+    """
+    quoted = shlex.quote(python)
+    return None if quoted == python else {"py_executable": quoted}

@@ -1,0 +1,165 @@
+"""The folder of a search: the places inside it, making and finding it, and the lock on it."""
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from tune_sentiment.errors import StudyError
+
+FORMAT_VERSION = 1
+REQUEST_FILE = "search.json"
+STUDY_FILE = "study.log"
+
+
+@dataclass(frozen=True)
+class SearchFolder:
+    """The places inside a search's folder."""
+
+    path: Path
+
+    @property
+    def name(self) -> str:
+        """The search's name."""
+        return self.path.name
+
+    @property
+    def request_file(self) -> Path:
+        """What was asked."""
+        return self.path / REQUEST_FILE
+
+    @property
+    def study_file(self) -> Path:
+        """The Optuna study."""
+        return self.path / STUDY_FILE
+
+    @property
+    def ray_folder(self) -> Path:
+        """Ray Tune's own files."""
+        return self.path / "ray"
+
+    @property
+    def report_file(self) -> Path:
+        """The report's page."""
+        return self.path / "report.html"
+
+    @property
+    def leaderboard_file(self) -> Path:
+        """Every trial as a row."""
+        return self.path / "leaderboard.csv"
+
+    @property
+    def bundle(self) -> Path:
+        """The exported winner."""
+        return self.path / "best"
+
+
+def free_folder(storage: Path, name: str) -> SearchFolder:
+    """Return the folder that a new search will have; it is not made yet.
+
+    Raises:
+        StudyError: if the name is taken, is no plain name, or `storage` cannot be written to.
+    """
+    folder = SearchFolder(storage.absolute() / name)
+    if not name or Path(name).name != name or name.startswith("."):
+        raise StudyError(f"a search's name is a folder's: --name {name!r}: give one without slashes.")
+    if folder.request_file.exists():
+        raise StudyError(
+            f"a new search needs a name of its own: {folder.path} exists: "
+            "give another --name, or continue it with --resume."
+        )
+    nearest = next(parent for parent in (folder.path, *folder.path.parents) if parent.exists())
+    if not nearest.is_dir() or not os.access(nearest, os.W_OK | os.X_OK):
+        raise _not_writable(folder, "it may not be written to")
+    return folder
+
+
+def make_folder(folder: SearchFolder) -> None:
+    """Make the folder of a search, if it is not there yet.
+
+    Raises:
+        StudyError: if it cannot be made or written to.
+    """
+    try:
+        folder.path.mkdir(parents=True, exist_ok=True)
+        probe = folder.path / f".writable.{os.getpid()}"
+        probe.touch()
+        probe.unlink()
+    except OSError as problem:
+        raise _not_writable(folder, str(problem.strerror)) from None
+
+
+def _not_writable(folder: SearchFolder, reason: str) -> StudyError:
+    return StudyError(
+        f"a search needs a folder to write to: {folder.path} is not one ({reason}): give another with --storage."
+    )
+
+
+def find_folder(experiment: str, storage: Path) -> SearchFolder:
+    """Return the folder of a search that exists, given its path or its name under `storage`.
+
+    Raises:
+        StudyError: if there is none.
+    """
+    for candidate in (Path(experiment), storage / experiment):
+        if (candidate / REQUEST_FILE).is_file():
+            return SearchFolder(candidate.absolute())
+    raise StudyError(
+        f"a search is named by its folder or its name: no {REQUEST_FILE} in {experiment} or {storage / experiment}: "
+        "see `list`, or give `--storage`."
+    )
+
+
+@contextmanager
+def locked(folder: SearchFolder) -> Iterator[None]:
+    """Hold the search for this process; the system drops the lock when the process dies, however it dies.
+
+    Raises:
+        StudyError: if another process holds it.
+    """
+    lock = FileLock(folder.path / ".lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise StudyError(
+            f"one process at a time may run a search: {folder.path} is being run by another: "
+            "wait for it, or give another `--name`."
+        ) from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def write_request_file(folder: SearchFolder, request: Mapping[str, Any]) -> None:
+    """Write search.json, whole or not at all."""
+    beside = folder.path / f".{REQUEST_FILE}.{os.getpid()}"
+    beside.write_text(json.dumps(request, indent=2) + "\n", encoding="utf-8")
+    os.replace(beside, folder.request_file)
+
+
+def read_request_file(folder: SearchFolder) -> dict[str, Any]:
+    """Return search.json.
+
+    Raises:
+        StudyError: if it is damaged or of a newer format.
+    """
+    try:
+        request = json.loads(folder.request_file.read_text(encoding="utf-8"))
+        found = request["format_version"]
+    except (OSError, ValueError, TypeError, KeyError, RecursionError) as problem:
+        raise StudyError(
+            f"{REQUEST_FILE} must be whole: {folder.request_file} is not ({problem}): put it back from a copy; "
+            "the trials are safe in study.log, and `export --trial N` still works on their checkpoints."
+        ) from None
+    if found != FORMAT_VERSION:
+        raise StudyError(
+            f"{REQUEST_FILE} must be of format {FORMAT_VERSION}: {folder.request_file} is of {found}: "
+            "use the version that wrote it."
+        )
+    return dict(request)

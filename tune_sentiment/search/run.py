@@ -1,0 +1,134 @@
+"""Put Ray Tune, the study's searcher and ASHA together, and run one phase of a search to its end."""
+
+import errno
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from optuna.samplers import BaseSampler
+from ray import tune
+from ray.tune.schedulers import FIFOScheduler, TrialScheduler
+
+from tune_sentiment.search.budget import Deadline, Interruption
+from tune_sentiment.search.checkpoints import trial_folder
+from tune_sentiment.search.folder import SearchFolder
+from tune_sentiment.search.records import Observer, PhaseEnd, Plan
+from tune_sentiment.search.sampler import StudySearch
+from tune_sentiment.search.space import Space
+from tune_sentiment.search.study import Studies, records
+from tune_sentiment.search.trainable import ReviewTrainable
+from tune_sentiment.search.watch import Watch
+from tune_sentiment.training.loop import TrainingData
+
+LOST_PROCESS_RETRIES = 3
+"""Times that a trial whose process or node was lost is taken up again from its last checkpoint."""
+PATIENCE_SECONDS = 8.0
+"""How long after its deadline a trial may still report before it is cut off."""
+
+
+@dataclass(frozen=True)
+class Phase:
+    """What both phases of a search share: where, on what, with which data, and who watches."""
+
+    folder: SearchFolder
+    studies: Studies
+    space: Space
+    data: TrainingData
+    plan: Plan
+    seed: int
+    observers: Sequence[Observer]
+    interruption: Interruption
+    command_started: float
+    """`time.monotonic()` at which the whole command began."""
+    time_budget: float | None
+    trial_timeout: float | None
+
+
+def run_phase(
+    phase: Phase,
+    *,
+    name: Literal["search", "confirm"],
+    study_name: str,
+    sampler: BaseSampler,
+    scheduler: TrialScheduler | None,
+    wanted: int,
+    deadline: Callable[[Sequence[float]], float],
+) -> PhaseEnd:
+    """Run trials until the study `study_name` holds `wanted` ended ones, the deadline passes, or the user stops it.
+
+    `deadline` returns the `time.monotonic()` at which the phase must end, given the seconds of the trials that have run
+    to their end so far. Afterwards no trial of the study is left running, unless the user interrupted: those are for
+    the resume.
+    """
+    searcher = StudySearch(
+        storage=phase.studies.storage,
+        study_name=phase.studies.name_of(study_name),
+        sampler=sampler,
+        space=phase.space,
+        seed=phase.seed,
+        folder=phase.folder.path,
+        wanted=wanted,
+    )
+    earlier = [record for record in records(searcher.study) if record.fate not in ("running", "waiting")]
+    watch = Watch(
+        phase=name,
+        searcher=searcher,
+        observers=phase.observers,
+        slots=phase.plan.slots,
+        wanted=wanted,
+        command_started=phase.command_started,
+        time_budget=phase.time_budget,
+        earlier=earlier,
+    )
+    stopper = Deadline(
+        lambda: deadline(watch.full_seconds),
+        PATIENCE_SECONDS,
+        lambda: phase.interruption.requested or bool(searcher.storage_failure),
+    )
+    searcher.stop_reason = lambda: "time budget" if stopper.passed() else "asha"
+    searcher.error_of, searcher.ran = watch.error_of, watch.ran
+    trainable = tune.with_resources(
+        tune.with_parameters(
+            ReviewTrainable,
+            data=phase.data,
+            threads=max(1, int(phase.plan.cpus_per_trial)),
+            use_gpu=phase.plan.gpus_per_trial > 0,
+            timeout=phase.trial_timeout,
+        ),
+        {"cpu": phase.plan.cpus_per_trial, "gpu": phase.plan.gpus_per_trial},
+    )
+    tuner = tune.Tuner(
+        trainable,
+        tune_config=tune.TuneConfig(
+            search_alg=searcher,
+            scheduler=scheduler or FIFOScheduler(),
+            num_samples=-1,  # until the searcher says that it has finished
+            max_concurrent_trials=phase.plan.slots,
+            reuse_actors=True,
+            trial_name_creator=_trial_name,
+            trial_dirname_creator=_trial_name,
+        ),
+        run_config=tune.RunConfig(
+            name=name,
+            storage_path=str(phase.folder.ray_folder),
+            stop=stopper,
+            checkpoint_config=tune.CheckpointConfig(num_to_keep=1, checkpoint_at_end=True),
+            failure_config=tune.FailureConfig(max_failures=LOST_PROCESS_RETRIES),
+            callbacks=[watch],
+            verbose=0,
+        ),
+    )
+    tuner.fit()
+    busy_seconds, slot_seconds = watch.busy_seconds, watch.slot_seconds
+
+    if searcher.storage_failure:
+        raise OSError(errno.EIO, searcher.storage_failure, str(phase.folder.ray_folder))
+    if not phase.interruption.requested:
+        for record in searcher.close_interrupted("time budget"):
+            for observer in phase.observers:
+                observer.on_trial_end(record)
+    return PhaseEnd(busy_seconds, slot_seconds, stopper.passed(), tuple(watch.full_seconds))
+
+
+def _trial_name(trial: tune.experiment.trial.Trial) -> str:
+    return trial_folder(trial.config["number"])

@@ -1,0 +1,242 @@
+"""The loop as a Ray Tune trainable: one report per step of it, checkpoints when they can matter."""
+
+import ctypes
+import faulthandler
+import gc
+import os
+import resource
+import shutil
+import time
+import traceback
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import IO, Any
+
+import ray
+import torch
+from ray import tune
+from ray.tune.result import DONE, SHOULD_CHECKPOINT
+
+from tune_sentiment.config import TrainSettings
+from tune_sentiment.errors import DivergedError, StudyError
+from tune_sentiment.search.storage import STORAGE, is_storage_problem
+from tune_sentiment.training.checkpoint import BEST_FILE, STATE_FILE, load_state, load_weights, save_state, save_weights
+from tune_sentiment.training.loop import Progress, TrainingData, TrainingState, start, total_steps, train
+from tune_sentiment.training.processor import use_huge_pages
+
+WORST_LOSS = 100.0
+"""What a trial that failed is reported as: BCELoss never exceeds 100, as it bounds the logarithm at -100."""
+
+CHECKPOINT_EVERY_SECONDS = 15.0
+"""Work that a crash may cost at most, next to a save's own length."""
+CHECKPOINT_SHARE = 0.02
+"""Share of a trial's time that saving its state may take."""
+
+HANG_FILE = "hang.txt"
+"""In the folder of a trial's process: where it hung when it was ended from within a step."""
+MOST_DETAILS = 20_000
+"""Characters of a traceback that are reported, from its end."""
+HANG_SECONDS = 5.0
+"""How long after its timeout a trial may still report before its process is ended."""
+
+
+class ReviewTrainable(tune.Trainable):
+    """Trains one setting at a time; Ray reuses the process for the next trial.
+
+    `config` holds `number`, `seed`, `resume_from` (a checkpoint's folder or None) and every field of TrainSettings.
+    A trial that cannot go on reports `failure` as its last result instead of raising, so that Ray does not retry what
+    would fail again; Ray's own retries are for lost processes and nodes.
+    """
+
+    def setup(  # type: ignore[override]  # `tune.with_parameters` gives the rest
+        self, config: dict[str, Any], data: TrainingData, threads: int, use_gpu: bool, timeout: float | None = None
+    ) -> None:
+        """Keep the data for all trials of this process, and begin the first; `timeout` in seconds is for each."""
+        torch.set_num_threads(threads)
+        use_huge_pages()
+        self._timeout = timeout
+        self._hang_report: IO[bytes] | None = None
+        self._data = data
+        self._device = "cuda" if use_gpu and torch.cuda.is_available() else "cpu"
+        self._begin(config)
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        """Begin the next trial in the same process."""
+        self._begin(new_config)
+        return True
+
+    def _begin(self, config: dict[str, Any]) -> None:
+        self._settings = TrainSettings(**{name: config[name] for name in TrainSettings.model_fields})
+        self._seed = config["seed"]
+        self._state: TrainingState | None = None
+        self._progress: Iterator[Progress] = iter(())
+        give_back_memory()
+        self._last: Progress | None = None
+        self._seconds_before = 0.0
+        self._began = time.time()
+        self._note = ""
+        self._saved_at = time.monotonic()
+        self._save_seconds = 0.0
+        self._asked_to_save = False
+        self._best_file = Path(self.logdir) / f".{BEST_FILE}"
+        self._best_file.unlink(missing_ok=True)
+        self._checkpoint_to_load: str | None = config["resume_from"]
+        self._watch_for_hang()
+
+    def step(self) -> dict[str, Any]:
+        """Train up to the next report and return it."""
+        if self._timed_out():
+            return self._failed("timeout", details=self._where_it_hung())
+        try:
+            if self._state is None:
+                self._start()
+            progress = next(self._progress)
+            if progress.best_step == progress.step:
+                save_weights(self._model_weights(), self._best_file)
+        except DivergedError:
+            return self._failed("diverged")
+        except (MemoryError, torch.OutOfMemoryError):
+            return self._failed("out of memory")
+        except Exception as problem:
+            if is_storage_problem(problem):
+                return self._failed(f"{STORAGE}: {problem}".splitlines()[0])
+            if "can't allocate memory" in str(problem):  # how torch's CPU allocator says it
+                return self._failed("out of memory")
+            reason = f"error: {type(problem).__name__}: {problem}".splitlines()[0]
+            return self._failed(reason, details=traceback.format_exc())
+        self._last = progress
+        done = progress.step == self._max_steps()
+        return self._result(progress, failure="", done=done)
+
+    def _start(self) -> None:
+        """Make or load the training state; here rather than in `_begin`, so that a failure of it is a report."""
+        if self._checkpoint_to_load is not None:
+            self._load(Path(self._checkpoint_to_load))
+        if self._state is None:
+            self._state = start(self._settings, self._data.vocab_size, self._seed, self._device)
+        self._progress = train(self._state, self._data)
+
+    def save_checkpoint(self, checkpoint_dir: str) -> None:
+        """Put the best weights into `checkpoint_dir` and, if this report asked for it, what a resume needs.
+
+        Ray also asks at a trial's end, whoever ended it; nothing will be resumed then.
+        """
+        started = time.monotonic()
+        if self._best_file.exists():
+            link_or_copy(self._best_file, Path(checkpoint_dir) / BEST_FILE)
+        if self._state is not None and self._asked_to_save:
+            save_state(self._state, Path(checkpoint_dir) / STATE_FILE)
+        self._saved_at = time.monotonic()
+        self._save_seconds = self._saved_at - started
+
+    def load_checkpoint(self, checkpoint: Any) -> None:
+        """Continue from a checkpoint after Ray lost the process; it is read by the next step."""
+        self._state = None
+        self._checkpoint_to_load = str(checkpoint)
+
+    def cleanup(self) -> None:
+        """Leave no working copy of the best weights behind."""
+        faulthandler.cancel_dump_traceback_later()
+        self._best_file.unlink(missing_ok=True)
+
+    def _watch_for_hang(self) -> None:
+        """Have the process end itself if a step of this trial does not come back in time.
+
+        The timer runs outside of Python, so that it also ends code that holds the interpreter. Ray then starts the
+        trial anew, which finds what was written here, and reports it.
+        """
+        faulthandler.cancel_dump_traceback_later()
+        if self._hang_report is not None:
+            self._hang_report.close()
+            self._hang_report = None
+        if self._timeout is not None and not self._timed_out():
+            self._hang_report = Path(self.logdir, HANG_FILE).open("wb")  # noqa: SIM115 - open for as long as the trial
+            faulthandler.dump_traceback_later(self._timeout + HANG_SECONDS, file=self._hang_report, exit=True)
+
+    def _timed_out(self) -> bool:
+        if self._timeout is None:
+            return False
+        hung = Path(self.logdir, HANG_FILE)
+        return time.time() - self._began > self._timeout or (hung.exists() and hung.stat().st_size > 0)
+
+    def _load(self, folder: Path) -> None:
+        """Continue from a checkpoint; one that is damaged is left aside, and the trial starts again, saying so."""
+        try:
+            state = load_state(folder / STATE_FILE, self._device)
+            if (folder / BEST_FILE).exists():
+                load_weights(folder / BEST_FILE)
+        except StudyError as problem:
+            self._note = f"started again, since {problem}"
+            return
+        self._state = state
+        self._seconds_before = state.seconds
+        if (folder / BEST_FILE).exists():
+            beside = self._best_file.with_suffix(".link")
+            beside.unlink(missing_ok=True)
+            link_or_copy(folder / BEST_FILE, beside)
+            os.replace(beside, self._best_file)
+
+    def _model_weights(self) -> dict[str, torch.Tensor]:
+        assert self._state is not None
+        return self._state.model.state_dict()
+
+    def _max_steps(self) -> int:
+        return total_steps(self._settings, len(self._data.train))
+
+    def _where_it_hung(self) -> str:
+        hung = Path(self.logdir, HANG_FILE)
+        return hung.read_text(encoding="utf-8", errors="replace") if hung.exists() else ""
+
+    def _failed(self, reason: str, details: str = "") -> dict[str, Any]:
+        self._state = None
+        last = self._last or Progress(
+            step=0,
+            epoch=1,
+            train_loss=WORST_LOSS,
+            val_loss=WORST_LOSS,
+            val_accuracy=0.0,
+            best_val_loss=WORST_LOSS,
+            best_step=0,
+            lr=self._settings.lr,
+            grad_norm=0.0,
+            clipped=0.0,
+            reviews_per_second=0.0,
+            seconds=0.0,
+        )
+        return self._result(last, failure=reason, done=True, details=details)
+
+    def _result(self, progress: Progress, failure: str, done: bool, details: str = "") -> dict[str, Any]:
+        since_save = time.monotonic() - self._saved_at
+        due = since_save > max(CHECKPOINT_EVERY_SECONDS, self._save_seconds / CHECKPOINT_SHARE)
+        self._asked_to_save = due and not done
+        return {
+            **asdict(progress),
+            "best_val_accuracy": self._state.best_val_accuracy if self._state else 0.0,
+            "max_steps": self._max_steps(),
+            "session_seconds": progress.seconds - self._seconds_before,
+            "began": self._began,
+            "peak_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+            "gpu_ids": ",".join(map(str, ray.get_gpu_ids())) if ray.is_initialized() else "",
+            "failure": failure,
+            "details": details[-MOST_DETAILS:],
+            "note": self._note,
+            DONE: done,
+            SHOULD_CHECKPOINT: self._asked_to_save,
+        }
+
+
+def give_back_memory() -> None:
+    """Hand what the last trial freed back to the system; glibc would keep it, in pieces that the next cannot use."""
+    gc.collect()
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc only
+    if trim is not None:
+        trim(0)
+
+
+def link_or_copy(source: Path, target: Path) -> None:
+    """Make `target` the same file as `source`, or a copy of it on another file system."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)
