@@ -1,0 +1,1 @@
+"""A study -> insight: the leaderboard, the plots, the report, the live progress."""
