@@ -1,0 +1,1 @@
+"""A trial -> a bundle: export it, check it, predict with it."""
