@@ -1,0 +1,45 @@
+"""Wrong requests on the command line: one line each, exit code 2, nothing left behind."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.command_line import refusal
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("serch", "No such command 'serch'. Did you mean 'search', 'serve'?"),
+        ("search --trails 3", "No such option: --trails (Possible options: --trials)"),
+        ("search --trials many", "Invalid value for '--trials'"),
+        ("search --trials", "Option '--trials' requires an argument"),
+        ("search --space corse", "a search space must exist: 'corse': give a YAML file, or one of course, demo, wide"),
+        ("search --gpus-per-trial some", "--gpus-per-trial must be auto or a number: 'some'"),
+        ("search --time-budget soon", "soon"),
+        ("search --trials 0", "trials"),
+        ("search --epochs 0", "`epochs`: input should be greater than or equal to 1, got 0"),
+        ("search --data nowhere.csv", "nowhere.csv"),
+        ("search --resume", "--resume without --name"),
+        ("search --resume --name nobody", "nobody"),
+        ("train --data demo --lr -1", "`lr`: input should be greater than 0, got -1.0"),
+        ("train --pooling sum", "`pooling`: input should be 'last', 'mean' or 'max', got 'sum'"),
+        ("report nobody", "nobody"),
+        ("export nobody --out there", "nobody"),
+        ("export nobody", "Missing option '--out'"),
+        ("evaluate nobody --data demo", "nobody"),
+        ("predict nobody text", "nobody"),
+        ("predict nobody", "got both or neither: give TEXT or --file F"),
+        ("predict nobody text --file -", "got both or neither: give TEXT or --file F"),
+        ("data nowhere", "nowhere"),
+    ],
+)
+def test_a_wrong_request_is_one_line_and_exit_code_2(tmp_path: Path, words: str, said: str) -> None:
+    assert said in refusal(*words.split(), cwd=tmp_path)
+    assert list(tmp_path.iterdir()) == [], "a wrong request leaves nothing behind"
+
+
+def test_all_problems_of_a_space_are_one_line(tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text("search:\n  lr: {type: float, low: 1e-4, high: 0.1}\nfixed: {epoch: 3}\n")
+    error = refusal("search", "--space", "mine.yaml", "--dry-run", cwd=tmp_path)
+    assert "write 1.0e-4" in error and "did you mean `epochs`?" in error

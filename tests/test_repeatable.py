@@ -1,0 +1,27 @@
+"""With one trial at a time, two searches of one seed are the same search, to the last bit."""
+
+from pathlib import Path
+
+import pytest
+
+from tune_sentiment import api
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(200)]
+
+
+def test_two_searches_of_one_seed_try_the_same_settings_with_the_same_losses(
+    corpus: Path, space: str, tmp_path: Path
+) -> None:
+    first, second = (
+        api.search(
+            str(corpus), space=space, trials=14, seed=5, max_concurrent=1, confirm_top=1, confirm_seeds=1,
+            name=name, storage=str(tmp_path), dashboard=False,
+        )
+        for name in ("first", "second")
+    )  # fmt: skip
+    assert len(first.records) == 14  # more than the ten that TPE draws at random
+    for mine, other in zip(
+        (*first.records, *first.confirmations), (*second.records, *second.confirmations), strict=True
+    ):
+        assert (mine.setting, mine.seed, mine.fate, mine.curve) == (other.setting, other.seed, other.fate, other.curve)
+    assert first.winner is not None and first.winner == second.winner

@@ -1,0 +1,19 @@
+"""One function for every command: the Python API of the package."""
+
+from tune_sentiment.api.bundles import compare, describe, evaluate, load, serve
+from tune_sentiment.api.searches import export, list_searches, plan_search, report, retrain, search, train
+
+__all__ = [
+    "compare",
+    "describe",
+    "evaluate",
+    "export",
+    "list_searches",
+    "load",
+    "plan_search",
+    "report",
+    "retrain",
+    "search",
+    "serve",
+    "train",
+]

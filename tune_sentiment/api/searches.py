@@ -1,0 +1,193 @@
+"""Searches and single runs: one function for each command."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tune_sentiment.config import validated
+from tune_sentiment.errors import StudyError
+
+if TYPE_CHECKING:
+    import optuna
+
+    from tune_sentiment.config import TrainSettings
+    from tune_sentiment.search.records import Observer, Outcome, Plan, TrialRecord
+    from tune_sentiment.training.loop import Progress
+
+DEFAULT_STORAGE = "experiments"
+
+
+def search(
+    data: str | None = None,
+    *,
+    on_plan: "Callable[[Plan], None] | None" = None,
+    on_dashboard: Callable[[str], None] | None = None,
+    on_stuck: Callable[[str], None] | None = None,
+    observers: "Sequence[Observer]" = (),
+    dashboard: bool = True,
+    **options: Any,
+) -> "Outcome":
+    """Search the best setting for `data` (the demo corpus without), confirm it, export it, and return what was found.
+
+    `options` are those of `intake.prepare`. `observers` watch it run, `on_plan` gets the plan before the first
+    trial, `on_dashboard` the address of Ray's dashboard;
+    `on_stuck` gets the command that resumes if an interrupted search cannot stop by itself, and should end the process.
+
+    Raises:
+        DataError, SettingsError, ResourceError, StudyError: if the request cannot be met.
+        InterruptedSearch: if the user stopped it (Ctrl-C); all is kept, and `resume_command` continues it.
+        NothingUsableError: if no trial can be exported.
+    """
+    from tune_sentiment import recipe
+    from tune_sentiment.intake import prepare
+    from tune_sentiment.preparation import resume_command
+    from tune_sentiment.search.folder import locked, make_folder
+    from tune_sentiment.search.journal import mend_journal
+    from tune_sentiment.search.request import write_request
+    from tune_sentiment.search.storage import storage_error
+
+    preparation = prepare(data, **options)
+    make_folder(preparation.folder)
+    with locked(preparation.folder):
+        try:
+            mend_journal(preparation.folder)
+            write_request(preparation.folder, preparation.request)
+            return recipe.run(
+                preparation,
+                observers=observers,
+                dashboard=dashboard,
+                on_plan=on_plan,
+                on_dashboard=on_dashboard,
+                on_stuck=on_stuck,
+            )
+        except Exception as problem:
+            told = storage_error(problem, preparation.folder.path, resume_command(preparation))
+            if told is None:
+                raise
+            raise told from problem
+
+
+def plan_search(data: str | None = None, **options: Any) -> "Plan":
+    """Return how a search would use this machine, with an estimate of its time, without running or writing anything."""
+    from tune_sentiment.intake import prepare
+    from tune_sentiment.preparation import make_plan
+    from tune_sentiment.search.resources import this_machine
+
+    return make_plan(prepare(data, **options), this_machine(), estimate=True)
+
+
+def train(
+    data: str = "demo",
+    *,
+    settings: Mapping[str, Any] | None = None,
+    seed: int = 0,
+    threads: int | None = None,
+    out: str | None = None,
+    text_column: str | None = None,
+    label_column: str | None = None,
+    data_url: str | None = None,
+) -> "Iterator[Progress]":
+    """Run the loop once, without Ray, and yield its reports; `settings` differ from the course's.
+
+    With `out`, the best weights become a bundle there after the last report.
+    """
+    from tune_sentiment.data.dataset import load_dataset
+    from tune_sentiment.export.alone import train_alone
+
+    chosen = validated(settings or {}, "the options")
+    dataset = load_dataset(data, text_column=text_column, label_column=label_column, data_url=data_url)
+    return train_alone(dataset, chosen, seed=seed, threads=threads, out=None if out is None else Path(out))
+
+
+def retrain(
+    experiment: str, trial: int, *, storage: str = DEFAULT_STORAGE, out: str | None = None
+) -> "tuple[TrialRecord, TrainSettings, Iterator[Progress]]":
+    """Run a search's trial again, alone: return what was recorded of it, its settings, and the reports of the new run.
+
+    Setting, seed, data and threads are the trial's, so that on the same machine the losses are the same to the last
+    bit. With `out`, the best weights become a bundle there after the last report.
+
+    Raises:
+        StudyError: if the search has no such trial, or one whose setting was never chosen.
+    """
+    from tune_sentiment.export.alone import train_alone
+    from tune_sentiment.intake import prepare
+    from tune_sentiment.search.outcome import open_outcome
+    from tune_sentiment.search.study import named
+
+    preparation = prepare(name=experiment, storage=storage, resume=True)
+    record = named(open_outcome(preparation.folder)[0].records, trial, preparation.folder)
+    settings = preparation.space.settings(record.setting)
+    threads = max(1, int(preparation.request.resources.cpus_per_trial or 1))
+    target = None if out is None else Path(out)
+    return record, settings, train_alone(preparation.dataset, settings, seed=record.seed, threads=threads, out=target)
+
+
+def report(experiment: str, storage: str = DEFAULT_STORAGE) -> "tuple[Outcome, optuna.Study]":
+    """Write the report and the leaderboard of a search again, and return what it found and its study."""
+    from tune_sentiment.results.leaderboard import write_csv
+    from tune_sentiment.results.report import write_report
+    from tune_sentiment.search.folder import find_folder
+    from tune_sentiment.search.outcome import open_outcome
+
+    folder = find_folder(experiment, Path(storage))
+    outcome, study = open_outcome(folder)
+    write_csv(outcome, folder.leaderboard_file)
+    write_report(outcome, study, folder.report_file)
+    return outcome, study
+
+
+def export(
+    experiment: str, out: str, *, trial: int | None = None, onnx: bool = False, storage: str = DEFAULT_STORAGE
+) -> Path:
+    """Export a search's winner, or the best weights of one of its trials, as a bundle in the folder `out`.
+
+    With `onnx`, the bundle holds the model as model.onnx too, checked against ONNX Runtime.
+
+    Raises:
+        StudyError: if the search has no winner, or the trial no checkpoint.
+        SettingsError: if `onnx` is wanted and the extra `[onnx]` is not installed.
+        BundleError: if `out` is no place for a bundle, or what was exported does not answer as the model does.
+    """
+    from tune_sentiment.intake import prepare
+
+    if onnx:
+        from tune_sentiment.export.onnx_file import require_onnx
+
+        require_onnx()
+    from tune_sentiment.recipe import export_again
+
+    return export_again(prepare(name=experiment, storage=storage, resume=True), Path(out), trial, onnx=onnx)
+
+
+def list_searches(storage: str = DEFAULT_STORAGE) -> list[dict[str, Any]]:
+    """Return the searches under a storage folder, newest first: name, state, trials, wanted, best, winner, updated."""
+    from tune_sentiment.search.folder import SearchFolder
+    from tune_sentiment.search.outcome import open_outcome
+
+    found: list[dict[str, Any]] = []
+    for request_file in sorted(Path(storage).glob("*/search.json"), key=_modified, reverse=True):
+        folder = SearchFolder(request_file.parent.absolute())
+        try:
+            outcome, _ = open_outcome(folder)
+        except StudyError as problem:
+            found.append({"name": folder.name, "state": f"damaged: {problem}"})
+            continue
+        ended = [record for record in outcome.records if record.fate not in ("waiting", "running")]
+        losses = [record.best_val_loss for record in ended if record.best_val_loss is not None]
+        found.append(
+            {
+                "name": folder.name,
+                "state": outcome.phase,
+                "trials": len(ended),
+                "wanted": outcome.request["trials"],
+                "best_val_loss": min(losses, default=None),
+                "winner": outcome.winner.setting if outcome.winner else None,
+                "updated": _modified(folder.study_file),
+            }
+        )
+    return found
+
+
+def _modified(path: Path) -> float:
+    return path.stat().st_mtime if path.exists() else 0.0

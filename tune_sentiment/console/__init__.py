@@ -1,0 +1,1 @@
+"""What the commands print: results on stdout, progress and logs on stderr."""

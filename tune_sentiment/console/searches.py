@@ -1,0 +1,126 @@
+"""What the commands over searches print."""
+
+import contextlib
+import os
+import sys
+import webbrowser
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tune_sentiment.console.output import print_json, stderr, stdout
+
+if TYPE_CHECKING:
+    from tune_sentiment.search.records import Outcome, Plan
+
+
+def search(options: dict[str, Any], dashboard: bool, as_json: bool) -> None:
+    """Run a search, showing its plan and its progress on stderr and what it found on stdout."""
+    from tune_sentiment import api
+    from tune_sentiment.results.leaderboard import plan_table, summary, table
+    from tune_sentiment.results.progress import progress_for
+
+    log = stderr()
+    log.print(f"reading {options['data'] or ('the data' if options['resume'] else 'demo')} …", style="dim")
+    with contextlib.redirect_stdout(sys.stderr):  # Ray prints what its nodes complain of on stdout
+        outcome = api.search(
+            **options,
+            dashboard=dashboard,
+            observers=[progress_for(sys.stderr)],
+            on_plan=lambda plan: log.print(plan_table(plan)),
+            on_stuck=give_up,
+            on_dashboard=lambda address: log.print(
+                f"Ray dashboard: {address} (its token: `ray get-auth-token`)", style="dim"
+            ),
+        )
+    if as_json:
+        print_json(outcome_facts(outcome))
+        return
+    out = stdout()
+    out.print(table(outcome, width=out.width))
+    out.print(summary(outcome))
+
+
+INTERRUPTED = 130
+"""Exit code of a search that the user stopped."""
+
+
+def interrupted(resume_command: str) -> int:
+    """Print how to continue, and return the exit code."""
+    sys.stderr.write(f"\ninterrupted; everything so far is kept. Continue with:\n  {resume_command}\n")
+    sys.stderr.flush()
+    return INTERRUPTED
+
+
+def give_up(resume_command: str) -> None:
+    """End the process at once: an interrupted search waits for Ray's processes, which are gone."""
+    os._exit(interrupted(resume_command))
+
+
+def dry_run(options: dict[str, Any], as_json: bool) -> None:
+    """Print the plan of a search."""
+    from tune_sentiment import api
+    from tune_sentiment.results.leaderboard import plan_table
+
+    plan: Plan = api.plan_search(**options)
+    if as_json:
+        print_json(asdict(plan))
+    else:
+        stdout().print(plan_table(plan))
+
+
+def report(experiment: str, storage: str, *, top: int, open_page: bool, png: str | None, as_json: bool) -> None:
+    """Print the leaderboard of a search, write its page again, and say where it is."""
+    from tune_sentiment import api
+    from tune_sentiment.results.leaderboard import summary, table
+
+    outcome, study = api.report(experiment, storage)
+    page = Path(outcome.folder) / "report.html"
+    if png is not None:
+        from tune_sentiment.results.pictures import write_png
+
+        for path in write_png(outcome, study, Path(png)):
+            stderr().print(f"wrote {path}", style="dim")
+    if as_json:
+        print_json(outcome_facts(outcome))
+    else:
+        out = stdout()
+        out.print(table(outcome, top=top, width=out.width))
+        out.print(summary(outcome))
+    if open_page:
+        webbrowser.open(page.as_uri())
+
+
+def outcome_facts(outcome: "Outcome") -> dict[str, Any]:
+    """Return what a program wants to know of a search, JSON-ready."""
+    from tune_sentiment.results.leaderboard import rows
+
+    return {
+        "name": outcome.name,
+        "folder": outcome.folder,
+        "phase": outcome.phase,
+        "bundle": outcome.bundle,
+        "report": str(Path(outcome.folder) / "report.html"),
+        "leaderboard": str(Path(outcome.folder) / "leaderboard.csv"),
+        "seconds": outcome.seconds,
+        "busy_share": outcome.busy_share,
+        "rungs": outcome.rungs,
+        "winner": asdict(outcome.winner) if outcome.winner else None,
+        "confirmed": [asdict(setting) for setting in outcome.confirmed],
+        "trials": rows(outcome),
+        "request": outcome.request,
+        "notes": outcome.notes,
+    }
+
+
+def searches(found: Sequence[Mapping[str, Any]], storage: str, *, as_json: bool) -> None:
+    """Print the searches under a storage folder."""
+    from tune_sentiment.results.leaderboard import searches_table
+
+    if as_json:
+        print_json({"storage": storage, "searches": found})
+    elif found:
+        stdout().print(searches_table(found))
+    else:
+        stderr().print(f"no searches under {storage}: start one with `search`, or give --storage.")

@@ -1,0 +1,289 @@
+"""The recipe of a search, station by station: prepare, search, confirm, score, export, report."""
+
+import dataclasses
+import math
+import time
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from functools import partial
+from pathlib import Path
+
+from optuna.samplers import RandomSampler
+
+from tune_sentiment.errors import InterruptedSearch, NothingUsableError, StudyError
+from tune_sentiment.export.winner import export_run, score_on_test
+from tune_sentiment.preparation import Preparation, make_plan, resume_command
+from tune_sentiment.results.leaderboard import write_csv
+from tune_sentiment.results.report import LiveReport, write_report
+from tune_sentiment.search.budget import Interruption
+from tune_sentiment.search.checkpoints import KEPT, CheckpointSweeper, running_bytes
+from tune_sentiment.search.cluster import cluster
+from tune_sentiment.search.confirm import COURSE_TRIAL, candidates, confirmation_seeds, enqueue
+from tune_sentiment.search.outcome import (
+    TEST_SCORES,
+    add_session,
+    read_outcome,
+    runs_of,
+    score_key,
+    set_phase,
+)
+from tune_sentiment.search.probe import probe_gpu
+from tune_sentiment.search.records import Observer, Outcome, Plan, TrialRecord
+from tune_sentiment.search.resources import Machine, cluster_machine, this_machine
+from tune_sentiment.search.run import Phase, run_phase
+from tune_sentiment.search.sampler import ERRORS, tpe
+from tune_sentiment.search.scheduler import asha
+from tune_sentiment.search.study import (
+    CONFIRMATION_STUDY,
+    SEARCH_STUDY,
+    Studies,
+    checkpoint_of,
+    open_storage,
+    open_study,
+    records,
+)
+
+EXPORT_SECONDS = 8.0
+"""Part of a time budget kept for the test scores, the bundle and the report, at least; as long as the start took, if
+that was longer: both load the same libraries in new processes, on the same fast or slow or busy machine."""
+CONFIRM_SHARE = 0.5
+"""Part of a time budget that the confirmation may claim at most."""
+
+
+def run(
+    preparation: Preparation,
+    *,
+    observers: Sequence[Observer],
+    dashboard: bool,
+    on_plan: Callable[[Plan], None] | None,
+    on_dashboard: Callable[[str], None] | None,
+    on_stuck: Callable[[str], None] | None,
+) -> Outcome:
+    """Run the search to its end and return what it found.
+
+    Raises:
+        InterruptedSearch: if the user stopped it; all of it is kept.
+        NothingUsableError: if no trial can be exported.
+    """
+    studies = open_storage(preparation.folder, preparation.request.study_place)
+    study = open_study(studies, SEARCH_STUDY)
+    machine = this_machine()
+    address = preparation.request.resources.address
+    if address is None:
+        make_plan(preparation, machine)  # so that what is impossible is refused before Ray starts
+    live_report = LiveReport(preparation.folder.report_file, lambda: (_outcome(preparation, studies), study))
+    interruption = Interruption(partial(on_stuck, resume_command(preparation)) if on_stuck else None)
+
+    with ExitStack() as stack:
+        # Entered first, so left last: Ray's own shutdown may be what hangs.
+        stack.enter_context(interruption.watched())
+        stack.callback(_close, [*observers, live_report])
+        joined = stack.enter_context(
+            cluster(address=address, cpus=machine.cpus, gpus=machine.gpus, dashboard=dashboard)
+        )
+        interruption.take_signals()  # again: Ray has put its own handlers in
+        if on_dashboard and joined.dashboard:
+            on_dashboard(joined.dashboard)
+        here = machine if address is None else cluster_machine(joined.resources)
+        plan = make_plan(preparation, here, gpu=_probe_gpu(preparation, here))
+        if on_plan:
+            on_plan(plan)
+        phase = Phase(
+            folder=preparation.folder,
+            studies=studies,
+            space=preparation.space,
+            data=preparation.data,
+            plan=plan,
+            seed=preparation.request.seed,
+            observers=[*observers, live_report],
+            interruption=interruption,
+            command_started=preparation.started,
+            time_budget=preparation.request.time_budget,
+            trial_timeout=preparation.request.resources.trial_timeout,
+        )
+        start_seconds = time.monotonic() - preparation.started
+        _search(preparation, phase, start_seconds)
+        _stop_if_interrupted(preparation, interruption, studies)
+        _confirm(preparation, phase, start_seconds)
+        _stop_if_interrupted(preparation, interruption, studies)
+    return finish(preparation, studies)
+
+
+def _search(preparation: Preparation, phase: Phase, start_seconds: float) -> None:
+    """Let TPE choose settings and ASHA stop the weaker ones, the course's setting first."""
+    request = preparation.request
+    study = open_study(phase.studies, SEARCH_STUDY)
+    set_phase(study, "searching")
+    if not study.get_trials(deepcopy=False):
+        course, _ = preparation.space.course_point()
+        study.enqueue_trial(course)
+    waves = math.ceil(preparation.confirm_runs / phase.plan.slots)
+
+    def deadline(full_seconds: Sequence[float]) -> float:
+        if request.time_budget is None:
+            return math.inf
+        typical = sum(full_seconds) / len(full_seconds) if full_seconds else 0.0
+        # The confirmation starts its processes anew, which takes about as long as the start of the search did.
+        kept = min(waves * typical + start_seconds, CONFIRM_SHARE * request.time_budget) if waves else 0.0
+        return preparation.started + request.time_budget - kept - max(EXPORT_SECONDS, start_seconds)
+
+    before = time.monotonic()
+    earlier = records(study)
+    sweeper = _sweeper(preparation, phase, earlier)
+    end = run_phase(
+        dataclasses.replace(phase, observers=[*phase.observers, sweeper]),
+        name="search",
+        study_name=SEARCH_STUDY,
+        sampler=tpe(preparation.space, request.seed + len(earlier), repeats=request.allow_repeats),
+        scheduler=asha(request.max_steps, preparation.space.settings({}).report_every, earlier),
+        wanted=preparation.trials,
+        deadline=deadline,
+    )
+    sweeper.close()
+    add_session(study, "search", end, time.monotonic() - before)
+
+
+def _sweeper(preparation: Preparation, phase: Phase, earlier: Sequence[TrialRecord]) -> CheckpointSweeper:
+    """Return what keeps the weights of the best trials and of the course's setting only."""
+    largest, words = preparation.space.largest(), preparation.dataset.vocabulary.size
+    return CheckpointSweeper(
+        preparation.folder,
+        phase="search",
+        ended=[record for record in earlier if record.fate not in ("waiting", "running")],
+        keep=max(KEPT, preparation.request.confirm_top),
+        always=[COURSE_TRIAL],
+        max_bytes=preparation.request.resources.max_disk,
+        reserved_bytes=phase.plan.slots * running_bytes(largest, words),
+    )
+
+
+def _confirm(preparation: Preparation, phase: Phase, start_seconds: float) -> None:
+    """Train the best settings and the course's again on fresh seeds."""
+    request = preparation.request
+    study = open_study(phase.studies, SEARCH_STUDY)
+    chosen = candidates(records(study), request.confirm_top)
+    if not chosen or request.confirm_seeds == 0:
+        return
+    set_phase(study, "confirming")
+    runs_study = open_study(phase.studies, CONFIRMATION_STUDY)
+    seeds = confirmation_seeds(request.seed, request.confirm_seeds)
+    wanted = enqueue(runs_study, chosen, seeds)
+    budget = math.inf if request.time_budget is None else request.time_budget - max(EXPORT_SECONDS, start_seconds)
+    before = time.monotonic()
+    end = run_phase(
+        phase,
+        name="confirm",
+        study_name=CONFIRMATION_STUDY,
+        sampler=RandomSampler(seed=request.seed),  # never asked: every run is enqueued with its setting
+        scheduler=None,
+        wanted=wanted,
+        deadline=lambda _: preparation.started + budget,
+    )
+    add_session(study, "confirm", end, time.monotonic() - before)
+
+
+def finish(preparation: Preparation, studies: Studies) -> Outcome:
+    """Score the winner and the course's setting on the test set, export the winner, write the report.
+
+    Raises:
+        NothingUsableError: if there is no trial to export.
+    """
+    folder, space, dataset = preparation.folder, preparation.space, preparation.dataset
+    study = open_study(studies, SEARCH_STUDY)
+    outcome = _outcome(preparation, studies)
+    winner = outcome.winner
+    if winner is None:
+        set_phase(study, "done")
+        _write_results(preparation, studies)
+        reasons = sorted({record.reason for record in outcome.records if record.reason})
+        raise NothingUsableError(
+            f"a search must have one trial that can be exported: all {len(outcome.records)} of {folder.name} failed "
+            f"({', '.join(reasons) or 'before their first report'}): see {folder.path / ERRORS}, then extend it with "
+            "--resume."
+        )
+    confirmed = bool(outcome.confirmed)
+    runs_study = open_study(studies, CONFIRMATION_STUDY) if confirmed else study
+    if confirmed:
+        course = [setting for setting in outcome.confirmed if setting.is_course and setting.trial != winner.trial]
+        winner_runs = runs_of(winner, outcome.confirmations)
+        runs = [*winner_runs, *(run for setting in course for run in runs_of(setting, outcome.confirmations))]
+    else:
+        winner_runs = [outcome.records[winner.trial]]
+        runs = [*winner_runs, *([outcome.records[0]] if winner.trial and outcome.records[0].best_val_loss else [])]
+    settings = {score_key(run): space.settings(run.setting) for run in runs}
+    score_on_test(study=study, runs_study=runs_study, runs=runs, settings=settings, dataset=dataset, folder=folder)
+    export_again(preparation, folder.bundle, None)
+    set_phase(study, "done")
+    return _write_results(preparation, studies)
+
+
+def export_again(preparation: Preparation, out: Path, trial: int | None, *, onnx: bool = False) -> Path:
+    """Export the winner of a search that has one, or the best weights of its trial `trial`, to `out`.
+
+    onnx: write model.onnx too, and check it.
+
+    Raises:
+        StudyError: if there is no winner yet, or no checkpoint of the trial.
+    """
+    studies = open_storage(preparation.folder, preparation.request.study_place)
+    study = open_study(studies, SEARCH_STUDY)
+    outcome = _outcome(preparation, studies)
+    runs_study, run = study, None
+    if trial is not None:
+        checkpoint_of(study, trial, preparation.folder)  # refuses a number that is none
+        run = outcome.records[trial]
+    elif outcome.winner and outcome.confirmed:
+        runs_study = open_study(studies, CONFIRMATION_STUDY)
+        run = lowest(runs_of(outcome.winner, outcome.confirmations))
+    elif outcome.winner:
+        run = outcome.records[outcome.winner.trial]
+    if run is None or run.best_val_loss is None:
+        raise StudyError(
+            f"an export needs a trial that was measured: {preparation.folder.name} has none yet: "
+            "continue it with --resume."
+        )
+    return export_run(
+        out,
+        run=run,
+        checkpoint=checkpoint_of(runs_study, run.number, preparation.folder),
+        settings=preparation.space.settings(run.setting),
+        dataset=preparation.dataset,
+        outcome=outcome,
+        test=study.user_attrs.get(TEST_SCORES, {}).get(score_key(run)),
+        onnx=onnx,
+    )
+
+
+def lowest(runs: Sequence[TrialRecord]) -> TrialRecord:
+    """Return the run with the lowest validation loss."""
+    return min(runs, key=lambda run: math.inf if run.best_val_loss is None else run.best_val_loss)
+
+
+def _write_results(preparation: Preparation, studies: Studies) -> Outcome:
+    outcome = _outcome(preparation, studies)
+    write_csv(outcome, preparation.folder.leaderboard_file)
+    write_report(outcome, open_study(studies, SEARCH_STUDY), preparation.folder.report_file)
+    return outcome
+
+
+def _outcome(preparation: Preparation, studies: Studies) -> Outcome:
+    return read_outcome(preparation.folder, studies, preparation.request.for_readers())
+
+
+def _probe_gpu(preparation: Preparation, machine: Machine) -> tuple[int, int] | None:
+    """Measure the largest setting on one of the GPUs, if trials are to be packed by what it takes."""
+    if machine.gpus < 1 or preparation.request.resources.gpus_per_trial != "auto":
+        return None
+    return probe_gpu(preparation.space.largest(), preparation.data)
+
+
+def _stop_if_interrupted(preparation: Preparation, interruption: Interruption, studies: Studies) -> None:
+    if interruption.requested:
+        set_phase(open_study(studies, SEARCH_STUDY), "interrupted")
+        _write_results(preparation, studies)
+        raise InterruptedSearch(resume_command(preparation))
+
+
+def _close(observers: Sequence[Observer]) -> None:
+    for observer in observers:
+        observer.close()
