@@ -6,7 +6,7 @@ makefile := $(subst ','\'',$(MAKEFILE_LIST))
 root := $(shell file='$(makefile)'; dirname "$${file# }")
 root := '$(subst ','\'',$(root))'
 
-.PHONY: help search test lint format install clean
+.PHONY: help search test lint audit format install clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\): ## /  make \1	/p' $(root)/Makefile
@@ -22,6 +22,9 @@ lint: ## style, types and the direction of imports
 	@cd $(root) && ./scripts/in-venv ruff format --check .
 	@cd $(root) && ./scripts/in-venv mypy
 	@cd $(root) && ./scripts/in-venv lint-imports
+
+audit: ## known holes in the packages of requirements.lock, as PyPI knows them
+	@cd $(root) && ./scripts/in-venv python scripts/audit.py
 
 format: ## rewrite the code in the one style
 	@cd $(root) && ./scripts/in-venv ruff check --fix . && ./scripts/in-venv ruff format .

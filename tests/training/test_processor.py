@@ -67,7 +67,9 @@ before = faults(); torch.ones(2**24); print(faults() - before)
     # Without what a test before this one may have set in this process.
     clean = {name: value for name, value in os.environ.items() if name != "THP_MEM_ALLOC_ENABLE"}
     counts = {
-        way: int(subprocess.run([sys.executable, "-c", program, way], capture_output=True, check=True, env=clean).stdout)
+        way: int(
+            subprocess.run([sys.executable, "-c", program, way], capture_output=True, check=True, env=clean).stdout
+        )
         for way in ("huge", "small")
     }
     assert counts["huge"] < counts["small"] / 4
