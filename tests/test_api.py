@@ -56,7 +56,7 @@ def test_every_trial_asked_for_is_accounted_for(outcome: Outcome) -> None:
 
 def test_trial_0_is_the_courses_setting_clamped_and_said_so(outcome: Outcome) -> None:
     assert outcome.records[0].setting == {"embedding_dim": 16, "hidden_dim": 16, "lr": 0.01}
-    assert any("embedding_dim" in note and "16 is used instead" in note for note in outcome.notes)
+    assert any("`embedding_dim` 16 for 400 (8..16 is searched)" in note for note in outcome.notes)
 
 
 def test_the_winner_and_the_course_are_confirmed_on_the_same_fresh_seeds(outcome: Outcome) -> None:

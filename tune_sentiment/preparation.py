@@ -68,13 +68,14 @@ def describe_dataset(dataset: Dataset) -> dict[str, object]:
 
 def completed(request: SearchRequest, dataset: Dataset, space: Space, versions: dict[str, str]) -> SearchRequest:
     """Return the request of a new search with all that follows from its data and its space filled in."""
-    course, sentences = space.course_point()
+    course, differences = space.course_point()
+    near = f"Trial 0 is the course's setting, as near as this space comes: {', '.join(differences)}."
     return request.model_copy(
         update={
             "dataset": describe_dataset(dataset),
             "space": space.to_dict(),
             "max_steps": total_steps(space.settings(course), len(dataset.train)),
-            "notes": tuple([f"Trial 0 is the course's setting; here {sentence}" for sentence in sentences]),
+            "notes": (near,) if differences else (),
             "versions": versions,
         }
     )

@@ -108,7 +108,7 @@ def test_each_phase_reports_its_own_best(snapshot_of: SnapshotOf, record_of: Rec
 
 def test_a_failed_confirmation_names_the_trial_that_it_confirms(record_of: RecordOf) -> None:
     failed = record_of(2, fate="failed", reason="diverged", source_trial=8, seed=1001, setting={})
-    assert progress.failure_text(failed) == "confirmation of trial 8, seed 1001, failed: diverged ()"
+    assert progress.failure_text(failed) == "trial 8 on seed 1001 failed: diverged ()"
 
 
 def test_a_stream_without_unicode_gets_escapes(record_of: RecordOf) -> None:

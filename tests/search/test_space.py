@@ -39,19 +39,19 @@ def test_the_course_space_is_the_table_of_the_design():
 def test_the_courses_setting_lies_inside_the_course_and_the_wide_space():
     for name in ("course", "wide"):
         space = load_space(name)
-        params, sentences = space.course_point()
-        assert sentences == []
+        params, differences = space.course_point()
+        assert differences == []
         assert space.settings(params) == TrainSettings()
 
 
 def test_the_demo_space_says_what_it_makes_of_the_courses_setting():
-    params, sentences = load_space("demo").course_point()
+    params, differences = load_space("demo").course_point()
     assert params == {"embedding_dim": 64, "hidden_dim": 64, "n_layers": 2, "lr": 0.001, "clip": 5.0}
-    assert sentences == [
-        "`embedding_dim` 400 is not in 16..64: 64 is used instead.",
-        "`hidden_dim` 256 is not in 16..64: 64 is used instead.",
-        "`epochs` is fixed at 5 for all trials, where the course has 4.",
-        "`seq_length` is fixed at 60 for all trials, where the course has 200.",
+    assert differences == [
+        "`embedding_dim` 64 for 400 (16..64 is searched)",
+        "`hidden_dim` 64 for 256 (16..64 is searched)",
+        "`epochs` 5 for 4 (fixed)",
+        "`seq_length` 60 for 200 (fixed)",
     ]
 
 
@@ -103,16 +103,16 @@ search:
   pooling: {type: categorical, choices: [max, mean]}
 """,
     )
-    inside, sentences = space.clamp(
+    inside, differences = space.clamp(
         {"embedding_dim": 60, "dropout": 0.32, "clip": 5.0, "batch_size": 50, "pooling": "last", "lr": 0.5}
     )
     assert inside == {"embedding_dim": 70, "dropout": 0.3, "clip": 2.0, "batch_size": 64, "pooling": "max"}
-    assert sentences == [
-        "`embedding_dim` 60 is not in 10..100 in steps of 30: 70 is used instead.",
-        "`dropout` 0.32 is not in 0.0..0.7 in steps of 0.1: 0.3 is used instead.",
-        "`clip` 5.0 is not in 0.25..2.0: 2.0 is used instead.",
-        "`batch_size` 50 is not in 20, 64, 128: 64 is used instead.",
-        "`pooling` last is not in max, mean: max is used instead.",
+    assert differences == [
+        "`embedding_dim` 70 for 60 (10..100 in steps of 30 is searched)",
+        "`dropout` 0.3 for 0.32 (0.0..0.7 in steps of 0.1 is searched)",
+        "`clip` 2.0 for 5.0 (0.25..2.0 is searched)",
+        "`batch_size` 64 for 50 (20, 64, 128 is searched)",
+        "`pooling` max for last (max, mean is searched)",
     ]
 
 
@@ -124,11 +124,11 @@ search:
 )
 def test_a_clamped_whole_number_is_the_nearest_one_of_the_grid(low, step, steps, value):
     space = Space("grid", {"hidden_dim": IntDistribution(low, low + step * steps, step=step)}, {})
-    inside, sentences = space.clamp({"hidden_dim": value})
+    inside, differences = space.clamp({"hidden_dim": value})
     grid = range(low, low + step * steps + 1, step)
     assert inside["hidden_dim"] in grid
     assert abs(inside["hidden_dim"] - value) == min(abs(point - value) for point in grid)
-    assert bool(sentences) == (value not in grid)
+    assert bool(differences) == (value not in grid)
 
 
 def test_an_override_fixes_a_value_and_no_longer_searches_it():

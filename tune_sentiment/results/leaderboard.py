@@ -121,15 +121,15 @@ def plan_table(plan: Plan) -> RenderableType:
     share = f"{wording.figure(plan.cpus_per_trial)} CPU"
     if plan.gpus_per_trial:
         share += f", {wording.figure(plan.gpus_per_trial)} GPU"
-    estimate = f"about {wording.duration(plan.estimated_seconds)}" if plan.estimated_seconds else "not estimated"
     lines = {
         "machine": f"{device}, {wording.memory(plan.memory_bytes)} of memory; trains on {plan.device}",
         "slots": f"{wording.count(plan.slots, 'trial')} side by side, each with {share}",
         "largest trial": f"about {wording.memory(plan.trial_bytes)}",
         "search": f"{wording.count(plan.trials, 'trial')} of at most {wording.count(plan.max_steps, 'step')}",
         "confirmation": f"{wording.count(plan.confirm_runs, 'full run')} on fresh seeds",
-        "time": estimate,
     }
+    if plan.estimated_seconds:
+        lines["time"] = f"about {wording.duration(plan.estimated_seconds)}"
     notes = [Text(f"note: {note}", style="yellow") for note in plan.notes]
     return Group(_facts_table(lines), *notes)
 

@@ -161,7 +161,7 @@ def plain_line(snapshot: Snapshot) -> str:
     done = snapshot.complete + snapshot.stopped + snapshot.failed
     best = "none yet"
     if snapshot.best is not None:
-        best = f"{wording.loss(snapshot.best.best_val_loss)} (trial {snapshot.best.number})"
+        best = f"{wording.loss(snapshot.best.best_val_loss)} ({_name(snapshot.best)})"
     return (
         f"{PHASES[snapshot.phase]} {done:,}/{snapshot.wanted:,}: {_fates(snapshot)}; {_slots(snapshot)}; best {best}; "
         f"{snapshot.reviews_per_second:,.0f} reviews/s; {_spent(snapshot)}"
@@ -175,17 +175,21 @@ def best_text(snapshot: Snapshot) -> str:
     if best is None:
         return "none yet"
     step = "" if best.best_step is None else f" at step {best.best_step:,}"
-    return f"{wording.loss(best.best_val_loss)}, trial {best.number}{step}: {wording.setting_text(best.setting)}"
+    return f"{wording.loss(best.best_val_loss)}, {_name(best)}{step}: {wording.setting_text(best.setting)}"
 
 
 def failure_text(record: TrialRecord) -> str:
     """Return "trial 12 failed: out of memory (embedding_dim=300 ...)"."""
-    what = f"trial {record.number}"
-    if record.source_trial is not None:
-        what = f"confirmation of trial {record.source_trial}, seed {record.seed},"
     # A reason may be an exception's own text, with line breaks or escape codes in it.
     reason = " ".join("".join(sign if sign.isprintable() else " " for sign in facts.reason_of(record)).split())
-    return f"{what} failed: {reason} ({wording.setting_text(record.setting)})"
+    return f"{_name(record)} failed: {reason} ({wording.setting_text(record.setting)})"
+
+
+def _name(record: TrialRecord) -> str:
+    """Return "trial 12", or for a confirmation run, whose own number says nothing, "trial 5 on seed 123"."""
+    if record.source_trial is None:
+        return f"trial {record.number}"
+    return f"trial {record.source_trial} on seed {record.seed}"
 
 
 def _spent(snapshot: Snapshot) -> str:

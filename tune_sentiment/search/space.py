@@ -47,32 +47,31 @@ class Space:
     def clamp(self, params: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
         """Return those of `params` that are searched, each as the nearest value of its range.
 
-        The second part has one sentence for each value that had to move. On a categorical, the nearest is the
-        closest number, or the first choice where there is no number to compare.
+        The second part says of each value that had to move what it is now, and for what. On a categorical, the nearest
+        is the closest number, or the first choice where there is no number to compare.
 
         Raises:
             SettingsError: if `params` holds an unknown name or a value that no run can have.
         """
         given = self.settings(params)
         inside: dict[str, Any] = {}
-        sentences = []
+        moved = []
         for name, distribution in self.distributions.items():
             if name in params:
                 value = getattr(given, name)
                 inside[name] = _nearest(value, distribution)
                 if inside[name] != value:
-                    moved = f"`{name}` {value} is not in {_range_text(distribution)}"
-                    sentences.append(f"{moved}: {inside[name]} is used instead.")
-        return inside, sentences
+                    moved.append(f"`{name}` {inside[name]} for {value} ({_range_text(distribution)} is searched)")
+        return inside, moved
 
     def course_point(self) -> tuple[dict[str, Any], list[str]]:
-        """Return the course's setting as a point of this space, and a sentence for each way in which it differs."""
-        params, sentences = self.clamp({name: getattr(COURSE, name) for name in self.distributions})
+        """Return the course's setting as a point of this space, and in words each way in which it differs."""
+        params, differences = self.clamp({name: getattr(COURSE, name) for name in self.distributions})
         for name, value in self.fixed.items():
             course = getattr(COURSE, name)
             if name not in NOT_OF_THE_COURSE and value != course:
-                sentences.append(f"`{name}` is fixed at {value} for all trials, where the course has {course}.")
-        return params, sentences
+                differences.append(f"`{name}` {value} for {course} (fixed)")
+        return params, differences
 
     def largest(self) -> TrainSettings:
         """Return the setting of this space that takes the most memory to train."""
