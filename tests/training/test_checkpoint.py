@@ -79,7 +79,7 @@ def test_a_checkpoint_of_another_format_is_refused(tmp_path: Path) -> None:
     save_state(start(SMALL, VOCAB_SIZE, seed=5), path)
     content = torch.load(path, weights_only=True)
     torch.save({**content, "format_version": 99}, path)
-    with pytest.raises(StudyError, match=r"of format 1: .* is of 99"):
+    with pytest.raises(StudyError, match=r"of format 2: .* is of 99"):
         load_state(path)
 
 

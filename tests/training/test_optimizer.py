@@ -1,5 +1,8 @@
 """The optimizer: the numbers of torch's dense Adam and clipping, without a dense gradient."""
 
+import subprocess
+import sys
+
 import pytest
 import torch
 from torch import nn
@@ -82,3 +85,14 @@ def test_the_gradient_of_the_word_vectors_holds_the_words_of_the_batch_only() ->
     net(torch.tensor([[3, 4, 4]])).sum().backward()
     assert net.embedding.weight.grad is not None and net.embedding.weight.grad.is_sparse
     assert net.embedding.weight.grad.coalesce().indices().tolist() == [[3, 4]]
+
+
+def test_a_training_process_never_imports_torchs_compiler() -> None:
+    script = """
+import sys
+from tests.training.test_optimizer import our_run
+our_run(clip=1.0, weight_decay=0.01, steps=2)
+print("torch._dynamo" in sys.modules)
+"""
+    answer = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert answer.stdout.strip() == "False"

@@ -15,7 +15,7 @@ from tune_sentiment.config import TrainSettings, validated
 from tune_sentiment.errors import StudyError
 from tune_sentiment.training.loop import TrainingState, start
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 STATE_FILE = "state.pt"
 BEST_FILE = "best.pt"
 

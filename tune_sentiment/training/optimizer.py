@@ -26,9 +26,10 @@ class ClippingAdam:
         """Start with moments of zero."""
         self._vectors = model.embedding.weight  # (vocab_size, embedding_dim)
         self._others = [parameter for parameter in model.parameters() if parameter is not self._vectors]
-        # Fused: one kernel for the whole update instead of a dozen.
-        self._adam = torch.optim.Adam(self._others, lr=lr, weight_decay=weight_decay, fused=True)
         self._lr, self._weight_decay, self._clip = lr, weight_decay, clip
+        # Not `torch.optim.Adam`: making one imports torch's compiler, a second and 70 MB in every process.
+        self._exp_avgs = [torch.zeros_like(parameter) for parameter in self._others]
+        self._exp_avg_sqs = [torch.zeros_like(parameter) for parameter in self._others]
         self._exp_avg = torch.zeros_like(self._vectors)
         self._exp_avg_sq = torch.zeros_like(self._vectors)
         self._steps = 0
@@ -42,8 +43,8 @@ class ClippingAdam:
 
     def zero_grad(self) -> None:
         """Forget the gradient."""
-        self._vectors.grad = None
-        self._adam.zero_grad()
+        for parameter in (self._vectors, *self._others):
+            parameter.grad = None
 
     @torch.no_grad()
     def step(self) -> Tensor:
@@ -51,17 +52,21 @@ class ClippingAdam:
         assert self._vectors.grad is not None
         touched = self._vectors.grad.coalesce()
         words, grads = touched.indices()[0], touched.values()  # (num_touched,), (num_touched, embedding_dim)
-        norm = nn.utils.get_total_norm([grads, *(one.grad for one in self._others if one.grad is not None)])
+        others = [parameter.grad for parameter in self._others if parameter.grad is not None]
+        assert len(others) == len(self._others)  # every weight of the model has its part in every prediction
+        norm = nn.utils.get_total_norm([grads, *others])
         nn.utils.clip_grads_with_norm_(self._others, self._clip, norm)
         grads.mul_((self._clip / (norm + 1e-6)).clamp(max=1.0))  # as clip_grads_with_norm_ does it
-        self._adam.step()
+        self._update(list(self._others), others, self._exp_avgs, self._exp_avg_sqs)
         self._update_vectors(words, grads)
+        self._steps += 1
         return norm
 
     def state_dict(self) -> dict[str, Any]:
         """Return what `load_state_dict` needs to continue to the last bit."""
         return {
-            "adam": self._adam.state_dict(),
+            "exp_avgs": self._exp_avgs,
+            "exp_avg_sqs": self._exp_avg_sqs,
             "exp_avg": self._exp_avg,
             "exp_avg_sq": self._exp_avg_sq,
             "steps": self._steps,
@@ -69,7 +74,10 @@ class ClippingAdam:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue from where `state` was taken."""
-        self._adam.load_state_dict(state["adam"])
+        for own, saved in zip(self._exp_avgs, state["exp_avgs"], strict=True):
+            own.copy_(saved)
+        for own, saved in zip(self._exp_avg_sqs, state["exp_avg_sqs"], strict=True):
+            own.copy_(saved)
         self._exp_avg.copy_(state["exp_avg"])
         self._exp_avg_sq.copy_(state["exp_avg_sq"])
         self._steps = state["steps"]
@@ -84,22 +92,29 @@ class ClippingAdam:
             block_grad = self._block_grad[: end - start]
             rows = words[here] - start
             block_grad.index_copy_(0, rows, grads[here])
-            adam(
-                [self._vectors[start:end]],
-                [block_grad],
-                [self._exp_avg[start:end]],
-                [self._exp_avg_sq[start:end]],
-                [],
-                # A copy for each block: the function counts it up.
-                [torch.tensor(float(self._steps), device=words.device)],
-                fused=True,
-                amsgrad=False,
-                beta1=BETA1,
-                beta2=BETA2,
-                lr=self._lr,
-                weight_decay=self._weight_decay,
-                eps=EPS,
-                maximize=False,
+            self._update(
+                [self._vectors[start:end]], [block_grad], [self._exp_avg[start:end]], [self._exp_avg_sq[start:end]]
             )
             block_grad.index_fill_(0, rows, 0.0)  # only what was filled: it is zero everywhere again
-        self._steps += 1
+
+    def _update(
+        self, values: list[Tensor], grads: list[Tensor], exp_avgs: list[Tensor], exp_avg_sqs: list[Tensor]
+    ) -> None:
+        """Do Adam's step on `values`, in one kernel for all of them."""
+        adam(
+            values,
+            grads,
+            exp_avgs,
+            exp_avg_sqs,
+            [],
+            # Anew for each: the function counts it up.
+            [torch.tensor(float(self._steps), device=value.device) for value in values],
+            fused=True,
+            amsgrad=False,
+            beta1=BETA1,
+            beta2=BETA2,
+            lr=self._lr,
+            weight_decay=self._weight_decay,
+            eps=EPS,
+            maximize=False,
+        )
