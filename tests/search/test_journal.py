@@ -1,0 +1,74 @@
+"""The journal: written at once, on the disk soon, and never behind a failure in silence."""
+
+import errno
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+
+from tune_sentiment.search import journal
+from tune_sentiment.search.folder import SearchFolder
+from tune_sentiment.search.journal import open_journal
+
+
+@pytest.fixture
+def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> optuna.Study:
+    monkeypatch.setattr(journal, "SECONDS_TO_DISK", 0.2)
+    return optuna.create_study(storage=open_journal(SearchFolder(tmp_path)), study_name="search")
+
+
+def until(condition: Any, seconds: float = 20.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_what_is_written_outlives_the_process_at_once(tmp_path: Path) -> None:
+    dying = f"""
+import os, optuna
+from pathlib import Path
+from tune_sentiment.search.folder import SearchFolder
+from tune_sentiment.search.journal import open_journal
+study = optuna.create_study(storage=open_journal(SearchFolder(Path({str(tmp_path)!r}))), study_name="search")
+study.tell(study.ask(), 0.5)
+os.kill(os.getpid(), 9)
+"""
+    assert subprocess.run([sys.executable, "-c", dying], capture_output=True, check=False).returncode == -9
+    study = optuna.load_study(storage=open_journal(SearchFolder(tmp_path)), study_name="search")
+    assert [trial.value for trial in study.trials] == [0.5]
+
+
+def test_many_lines_get_to_the_disk_at_once_and_soon(study: optuna.Study, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced: list[int] = []
+    fsync = os.fsync
+    monkeypatch.setattr(os, "fsync", lambda handle: (synced.append(os.fstat(handle).st_size), fsync(handle)))
+    trial = study.ask()
+    for step in range(100):
+        trial.report(0.5, step)
+    path = study._storage._backend._file_path
+    until(lambda: synced and synced[-1] == os.stat(path).st_size)
+    assert len(synced) < 50
+
+
+def test_a_disk_that_fails_later_is_heard_of_at_the_next_line(
+    study: optuna.Study, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(handle: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    backend = study._storage._backend
+    until(lambda: backend._timer is None)
+    monkeypatch.setattr(os, "fsync", full)
+    study.ask()
+    until(lambda: backend._failure is not None)
+    with pytest.raises(OSError, match="No space left on device"):
+        study.ask()
+    monkeypatch.undo()
+    study.tell(study.ask(), 0.5)
+    assert study.trials[-1].value == 0.5
