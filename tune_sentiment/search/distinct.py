@@ -11,6 +11,8 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from optuna.samplers import RandomSampler, TPESampler
 from optuna.trial import FrozenTrial
 
+from tune_sentiment.search.history import History, PartOfStudy
+
 ATTEMPTS = 20
 """Draws before the settings that are left are listed, where they can be."""
 MOST_LISTED = 100_000
@@ -42,7 +44,10 @@ class DistinctTPE(TPESampler):
         }
         self._random = RandomSampler(seed=seed)
         self._generator = np.random.default_rng(seed)
-        self._tried: dict[int, Setting] = {}
+        self._tried: set[Setting] = set()
+        self._seen = 0
+        self._choosing: set[int] = set()
+        self._history = History()
 
     def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
         """Return the whole space: all of it is drawn at once, also by the first trials."""
@@ -53,14 +58,14 @@ class DistinctTPE(TPESampler):
     ) -> dict[str, Any]:
         """Return a setting that no other trial has, if there is one."""
         self._learn(study, trial)
-        tried = set(self._tried.values())
+        part: Any = PartOfStudy(study, self._history.modelled)
         drawn: dict[str, Any] = {}
         for _ in range(ATTEMPTS):
-            drawn = super().sample_relative(study, trial, search_space) or {
+            drawn = super().sample_relative(part, trial, search_space) or {
                 name: self._random.sample_independent(study, trial, name, distribution)
                 for name, distribution in search_space.items()
             }
-            if self._setting(drawn) not in tried:
+            if self._setting(drawn) not in self._tried:
                 return drawn
         if number_of_settings(self._distributions) > MOST_LISTED:
             return drawn
@@ -68,7 +73,7 @@ class DistinctTPE(TPESampler):
         left = [
             values
             for values in every
-            if self._setting(dict(zip(self._distributions, values, strict=True))) not in tried
+            if self._setting(dict(zip(self._distributions, values, strict=True))) not in self._tried
         ]
         if not left:
             return drawn
@@ -76,9 +81,16 @@ class DistinctTPE(TPESampler):
 
     def _learn(self, study: optuna.Study, trial: FrozenTrial) -> None:
         """Take in the settings of the other trials; once whole, a trial's setting never changes."""
-        for other in study.get_trials(deepcopy=False)[len(self._tried) :]:
-            if other.number != trial.number and other.params.keys() >= self._distributions.keys():
-                self._tried[other.number] = self._setting(other.params)
+        trials = study.get_trials(deepcopy=False)
+        self._choosing.update(range(self._seen, len(trials)))
+        self._seen = len(trials)
+        for number in list(self._choosing):
+            whole = trials[number].params.keys() >= self._distributions.keys()
+            if whole and number != trial.number:
+                self._tried.add(self._setting(trials[number].params))
+            if whole or trials[number].state.is_finished():
+                self._choosing.discard(number)
+        self._history.learn(trials)
 
     def _setting(self, params: Mapping[str, Any]) -> Setting:
         values = (params[name] for name in self._distributions)
