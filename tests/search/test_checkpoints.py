@@ -44,6 +44,22 @@ def test_the_best_are_kept_and_a_loser_goes_when_a_later_trial_ends(tmp_path: Pa
     assert (tmp_path / "ray" / "search" / "trial_00002" / "result.json").exists()
 
 
+def test_a_loser_is_looked_for_once_and_again_at_the_end_for_what_ray_wrote_late(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checkpoints(tmp_path, range(60))
+    watching = sweeper(tmp_path)
+    looked: list[int] = []
+    delete = watching._delete
+    monkeypatch.setattr(watching, "_delete", lambda number: (looked.append(number), delete(number)))
+    for number in range(60):
+        watching.on_trial_end(trial(number, 0.5 + number / 100))
+    assert looked == list(range(2, 59))
+    checkpoints(tmp_path, range(5, 6))
+    watching.close()
+    assert kept(tmp_path) == [0, 1]
+
+
 def test_trials_of_earlier_sessions_count_too(tmp_path: Path) -> None:
     checkpoints(tmp_path, range(3))
     watching = sweeper(tmp_path, ended=[trial(0, 0.4), trial(1, 0.5)])

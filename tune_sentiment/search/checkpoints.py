@@ -76,6 +76,7 @@ class CheckpointSweeper:
         """
         self._folder = folder.ray_folder / phase
         self._ended = {record.number: record for record in ended}
+        self._lost: set[int] = set()
         self._keep = keep
         self._always = set(always)
         self._limit = None if max_bytes is None else max_bytes - reserved_bytes
@@ -89,8 +90,10 @@ class CheckpointSweeper:
         self._sweep(spared={record.number})
 
     def close(self) -> None:
-        """Delete what no longer matters."""
+        """Delete what no longer matters, also what Ray wrote of a trial after that was deleted."""
         self._sweep(spared=set())
+        for number in self._lost:
+            self._delete(number)
 
     def _sweep(self, spared: set[int]) -> None:
         usable = [record for record in self._ended.values() if record.best_val_loss and record.fate != "failed"]
@@ -99,6 +102,8 @@ class CheckpointSweeper:
         wanted += [number for number in sorted(self._always) if number not in wanted]
         for number in set(self._ended) - set(wanted) - spared:
             self._delete(number)
+            del self._ended[number]  # it lost for good, as what is kept only gets better
+            self._lost.add(number)
         if self._limit is not None:
             sizes = {number: sum(map(_size, self._checkpoints(number))) for number in wanted}
             for number in reversed(wanted[1:]):

@@ -126,7 +126,7 @@ class Observer(Protocol):
     """Watches a search: called in the driver's process, often, and so quick to return."""
 
     def on_snapshot(self, snapshot: Snapshot) -> None:
-        """Called at each report and at least every half second."""
+        """Called after reports, but seldom enough to take little time, and at least every half second."""
 
     def on_trial_end(self, record: TrialRecord) -> None:
         """Called once for each trial that ended, whatever its fate."""

@@ -1,6 +1,7 @@
 """Adapts the observers of a search to Ray Tune's callbacks."""
 
 import time
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Literal
@@ -8,10 +9,12 @@ from typing import Any, Literal
 from ray import tune
 from ray.tune.experiment import Trial
 
-from tune_sentiment.search.records import Observer, Snapshot, TrialRecord
+from tune_sentiment.search.records import Fate, Observer, Snapshot, TrialRecord
 from tune_sentiment.search.sampler import StudySearch
 
 SECONDS_BETWEEN_SNAPSHOTS = 0.5
+SNAPSHOT_SHARE = 0.1
+"""Of the driver's time that snapshots may take: with thousands of running trials, each is dear and they come seldom."""
 
 
 class Watch(tune.Callback):
@@ -37,12 +40,15 @@ class Watch(tune.Callback):
         self._wanted = wanted
         self._command_started = command_started
         self._time_budget = time_budget
-        self._ended = list(earlier)
+        self._ended = Ended()
+        for record in earlier:
+            self._ended.add(record)
         self._running: dict[str, TrialRecord] = {}
         self._session_seconds: dict[str, float] = {}
+        self._busy_seconds = 0.0
         self._speed: dict[str, float] = {}
         self._started = time.monotonic()
-        self._last_snapshot = 0.0
+        self._last_snapshot = self._next_snapshot = 0.0
         self._trials: list[Trial] = []
         self.full_seconds: list[float] = []
         """Seconds of each trial that ran to its end, for estimates."""
@@ -55,7 +61,7 @@ class Watch(tune.Callback):
     @property
     def busy_seconds(self) -> float:
         """Seconds of them in training and validation."""
-        return sum(self._session_seconds.values())
+        return self._busy_seconds
 
     def error_of(self, trial_id: str) -> str:
         """Return Ray's own text on why a trial's process was lost, or nothing."""
@@ -79,13 +85,14 @@ class Watch(tune.Callback):
         self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **info: Any
     ) -> None:
         """Note a report."""
+        self._busy_seconds += result["session_seconds"] - self._session_seconds.get(trial.trial_id, 0.0)
         self._session_seconds[trial.trial_id] = result["session_seconds"]
         self._speed[trial.trial_id] = result["reviews_per_second"]
         record = self._searcher.record(trial.trial_id)
         self._running[trial.trial_id] = with_report(record, result)
         if result["step"] == result["max_steps"]:
             self.full_seconds.append(result["seconds"])
-        self._show()
+        self._show_if_due()
 
     def on_checkpoint(
         self, iteration: int, trials: list[Trial], trial: Trial, checkpoint: tune.Checkpoint, **info: Any
@@ -116,25 +123,31 @@ class Watch(tune.Callback):
         record = self._searcher.record(trial.trial_id)
         if record.fate == "running":  # its process was lost, and it will be continued in another
             return
-        self._ended.append(record)
+        self._ended.add(record)
         for observer in self._observers:
             observer.on_trial_end(record)
-        self._show()
+        self._show_if_due()
 
     def _trial(self, trial_id: str) -> Trial | None:
         return next((trial for trial in self._trials if trial.trial_id == trial_id), None)
+
+    def _show_if_due(self) -> None:
+        if time.monotonic() >= self._next_snapshot:
+            self._show()
 
     def _show(self) -> None:
         self._last_snapshot = time.monotonic()
         snapshot = self._snapshot()
         for observer in self._observers:
             observer.on_snapshot(snapshot)
+        now = time.monotonic()
+        self._next_snapshot = now + (now - self._last_snapshot) * (1 - SNAPSHOT_SHARE) / SNAPSHOT_SHARE
 
     def _snapshot(self) -> Snapshot:
         running = tuple(sorted(self._running.values(), key=lambda record: record.number))
-        fates = [record.fate for record in self._ended]
-        usable = [record for record in (*self._ended, *running) if record.fate != "failed"]
-        measured = [record for record in usable if record.best_val_loss is not None]
+        usable = [record for record in running if record.fate != "failed" and record.best_val_loss is not None]
+        if self._ended.best is not None:
+            usable.append(self._ended.best)
         return Snapshot(
             phase=self._phase,
             seconds=time.monotonic() - self._command_started,
@@ -143,24 +156,55 @@ class Watch(tune.Callback):
             slots_busy=len(running),
             busy_share=min(1.0, self.busy_seconds / max(self.slot_seconds, 1e-9)),
             wanted=self._wanted,
-            complete=fates.count("complete"),
-            stopped=fates.count("stopped"),
-            failed=fates.count("failed"),
+            complete=self._ended.fates["complete"],
+            stopped=self._ended.fates["stopped"],
+            failed=self._ended.fates["failed"],
             running=running,
-            best=min(measured, key=lambda record: record.best_val_loss or 0.0, default=None),
+            best=min(usable, key=_rank, default=None),
             eta_seconds=self._eta(running),
             reviews_per_second=sum(self._speed.values()),
         )
 
     def _eta(self, running: Sequence[TrialRecord]) -> float | None:
         """Return the seconds left: those of the trials not begun, and what running ones still need, over the slots."""
-        timed = [record.seconds for record in self._ended if record.seconds > 0]
-        if not timed:
+        typical = self._ended.typical_seconds
+        if typical is None:
             return None
-        typical = sum(timed) / len(timed)
-        waiting = max(0, self._wanted - len(self._ended) - len(running))
+        waiting = max(0, self._wanted - self._ended.fates.total() - len(running))
         rest = sum(max(0.0, typical - record.seconds) for record in running)
         return (waiting * typical + rest) / self._slots
+
+
+class Ended:
+    """What a snapshot says of the trials that ended, kept up to date: there may be tens of thousands."""
+
+    def __init__(self) -> None:
+        """Start with none."""
+        self.fates: Counter[Fate] = Counter()
+        self.best: TrialRecord | None = None
+        """That with the lowest validation loss, the first of equals by number; None if none is usable."""
+        self._seconds = 0.0
+        self._timed = 0
+
+    def add(self, record: TrialRecord) -> None:
+        """Take in a trial."""
+        self.fates[record.fate] += 1
+        if record.seconds > 0:
+            self._seconds += record.seconds
+            self._timed += 1
+        if record.fate == "failed" or record.best_val_loss is None:
+            return
+        if self.best is None or _rank(record) < _rank(self.best):
+            self.best = record
+
+    @property
+    def typical_seconds(self) -> float | None:
+        """Seconds of a trial, the mean over those that took any; None if none did."""
+        return self._seconds / self._timed if self._timed else None
+
+
+def _rank(record: TrialRecord) -> tuple[float, int]:
+    return record.best_val_loss or 0.0, record.number
 
 
 def with_report(record: TrialRecord, result: dict[str, Any]) -> TrialRecord:
