@@ -11,6 +11,13 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from tune_sentiment.search.records import Snapshot, TrialRecord
 
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run files with slow tests first: of the two processes that share the files, none is to wait for a late one."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
+
+
 # The same inputs in every run of CI, where a failure must be that of the change at hand.
 settings.register_profile("ci", derandomize=True)
 if os.environ.get("CI"):

@@ -89,7 +89,14 @@ def test_a_whole_search_is_submitted_as_a_job(
     command = [*COMMAND, *words, "--trials", "6", "--confirm-top", "1", "--confirm-seeds", "1", "--address", "auto"]
     ray = Path(sys.executable).with_name("ray")
     submit = [ray, "job", "submit", "--address", f"http://127.0.0.1:{dashboard_port}", "--", *command]
-    done = subprocess.run(submit, capture_output=True, text=True, check=False, timeout=200)
+    answers: list[subprocess.CompletedProcess[str]] = []
+
+    def taken() -> bool:
+        answers.append(subprocess.run(submit, capture_output=True, text=True, check=False, timeout=200))
+        return "No available agent" not in answers[-1].stdout + answers[-1].stderr
+
+    wait_until(taken, 60, "an agent that takes jobs")  # Ray's is not there yet when its nodes are
+    done = answers[-1]
     assert done.returncode == 0, (done.stdout + done.stderr)[-3000:]
     assert "succeeded" in done.stdout
     assert [trial.number for trial in trials_of(tmp_path)] == list(range(6))

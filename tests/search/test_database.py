@@ -4,6 +4,7 @@ import os
 import shutil
 import socket
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -25,18 +26,21 @@ def binaries() -> Path | None:
 
 
 @pytest.fixture(scope="module")
-def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def postgresql() -> Iterator[str]:
     """URL of an empty database."""
     programs = binaries()
     if programs is None:
         pytest.skip("no PostgreSQL here (Debian: apt-get install postgresql)")
-    folder = tmp_path_factory.mktemp("postgresql")
+    # Not below pytest's own folder, which every pytest that starts shuts to other users.
+    with tempfile.TemporaryDirectory(prefix="postgresql") as folder:
+        yield from serving(programs, Path(folder))
+
+
+def serving(programs: Path, folder: Path) -> Iterator[str]:
     as_user: list[str] = []
     if os.geteuid() == 0:  # PostgreSQL refuses to run as root
         as_user = ["runuser", "-u", "postgres", "--"]
         shutil.chown(folder, "postgres")
-        for parent in folder.parents[:2]:
-            parent.chmod(0o755)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
