@@ -164,7 +164,11 @@ def _gpus_per_trial(
         if asked < 0 or asked > machine.gpus:
             raise ResourceError(
                 f"a trial needs GPUs that are there: --gpus-per-trial {asked:g} of {machine.gpus:g}: "
-                f"give 0 to {machine.gpus:g}, or auto."
+                + (
+                    f"give 0 to {machine.gpus:g}, or auto."
+                    if machine.gpus
+                    else "give 0 or auto; torch sees no GPU here."
+                )
             )
         if asked > 1 and asked != int(asked):
             raise ResourceError(
