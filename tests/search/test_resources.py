@@ -58,7 +58,7 @@ def test_a_trial_never_spans_the_rests_of_two_gpus() -> None:
     [
         ({"cpus_per_trial": 9.0}, r"--cpus-per-trial 9 of 8: give more than 0 and at most 8"),
         ({"cpus_per_trial": 0.0}, r"--cpus-per-trial 0 of 8"),
-        ({"gpus_per_trial": 1.0}, r"--gpus-per-trial 1 of 0: give 0 to 0, or auto"),
+        ({"gpus_per_trial": 1.0}, r"--gpus-per-trial 1 of 0: give 0 or auto"),
         ({"gpus_per_trial": -1.0}, r"--gpus-per-trial -1"),
     ],
 )
