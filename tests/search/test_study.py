@@ -1,6 +1,7 @@
 """The journal of the study: a writer that died in the middle of a line, or with the lock, does no harm."""
 
 import os
+import pickle
 import time
 from pathlib import Path
 
@@ -75,3 +76,13 @@ def test_a_journal_that_is_damaged_in_the_middle_is_refused_and_left_as_it_is(tm
     with pytest.raises(StudyError, match=r"^the study must be readable: .*study\.log is not .*: put it back"):
         open_storage(folder)
     assert folder.study_file.read_bytes() == damaged
+
+
+def test_a_study_goes_where_ray_pickles_it(tmp_path: Path) -> None:
+    folder = folder_with_trials(tmp_path, 2)
+    storage = open_storage(folder).storage
+    study = open_study(open_storage(folder), SEARCH_STUDY)
+    study.add_trial(optuna.trial.create_trial(value=2.0))  # its timer runs
+    copy = pickle.loads(pickle.dumps([storage, study]))[1]
+    copy.add_trial(optuna.trial.create_trial(value=3.0))
+    assert values(folder) == [0.0, 1.0, 2.0, 3.0]

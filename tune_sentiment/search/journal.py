@@ -36,6 +36,10 @@ class WholeLines(JournalFileBackend):
         self._timer: threading.Timer | None = None
         self._failure: OSError | None = None
 
+    def __reduce__(self) -> tuple[type["WholeLines"], tuple[str]]:
+        """Be made anew where Ray Tune pickles the study's searcher: a lock and a timer cannot be."""
+        return WholeLines, (self._file_path,)
+
     def append_logs(self, logs: list[dict[str, Any]]) -> None:
         """Append whole lines or nothing.
 
