@@ -1,5 +1,6 @@
 """The trainable, driven by hand as Ray Tune drives it: reports, checkpoints, failures, reuse."""
 
+import gc
 import math
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -82,6 +83,12 @@ def test_the_process_is_reused_for_the_next_trial_without_a_trace_of_the_last(tr
     other = [lasting(result) for result in all_results(trainable)]
     assert trainable.reset_config(config())
     assert [lasting(result) for result in all_results(trainable)] == first != other
+
+
+def test_what_is_loaded_once_is_not_looked_through_for_garbage_at_every_trial(trainable: ReviewTrainable) -> None:
+    kept = gc.get_freeze_count()
+    assert kept > 10_000  # torch alone is more
+    assert len(gc.get_objects()) < kept
 
 
 def test_the_checkpoint_at_the_end_holds_the_best_weights_and_no_state(
