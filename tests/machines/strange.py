@@ -15,6 +15,8 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tests.machines.control_groups import groups_can_be_made, limited
+
 ROOT = Path(__file__).resolve().parents[2]
 
 SPACE = """\
@@ -136,6 +138,11 @@ def tiny_shared_memory(machine: Machine) -> None:
     machine.wrapper += ["unshare", "-m", "sh", "-c", 'mount -t tmpfs -o size=4m tmpfs /dev/shm && exec "$@"', "-"]
 
 
+def a_containers_limits(machine: Machine) -> None:
+    """Give it less CPU time and memory than the machine has, as a container's limits do."""
+    machine.wrapper += machine.during.enter_context(limited(cpus=1, memory_bytes=2 << 30))
+
+
 def no_network(machine: Machine) -> None:
     """Leave it the loopback address and nothing else."""
     machine.wrapper += ["unshare", "-n", "sh", "-c", 'ip link set lo up && exec "$@"', "-"]
@@ -153,7 +160,9 @@ CASES: dict[str, Callable[[Machine], None]] = {
     "another Ray cluster running": another_cluster,
     "a tiny /dev/shm": tiny_shared_memory,
     "no network": no_network,
+    "a container's limits": a_containers_limits,
 }
+NEEDS_GROUPS = ("a container's limits",)
 NEEDS_NAMESPACES = ("a tiny /dev/shm", "no network")
 
 
@@ -161,6 +170,11 @@ def namespaces() -> bool:
     """Return whether this machine lets us mount and make a network of our own."""
     tools = shutil.which("unshare") and shutil.which("ip") and shutil.which("mount")
     return bool(tools) and subprocess.run(["unshare", "-m", "-n", "true"], capture_output=True).returncode == 0
+
+
+def impossible(name: str) -> bool:
+    """Return whether this machine cannot be made odd in the way of the case `name`."""
+    return (name in NEEDS_NAMESPACES and not namespaces()) or (name in NEEDS_GROUPS and not groups_can_be_made())
 
 
 def run_search(names: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
@@ -194,8 +208,8 @@ def main() -> int:
     """Run the cases that the command line names, and print how each went."""
     failed = 0
     for name in sys.argv[1:] or CASES:
-        if name in NEEDS_NAMESPACES and not namespaces():
-            print(f"skipped  {name}: this machine allows no namespaces")
+        if impossible(name):
+            print(f"skipped  {name}: this machine allows no namespaces or control groups")
             continue
         started = time.monotonic()
         with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:

@@ -4,13 +4,13 @@ import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
 import psutil
 
 from tune_sentiment.config import TrainSettings
 from tune_sentiment.errors import ResourceError
+from tune_sentiment.search.limits import cpu_quota, memory_left
 from tune_sentiment.search.records import Plan
 
 FLOAT_BYTES = 4
@@ -35,13 +35,8 @@ class Machine:
 def this_machine() -> Machine:
     """Return the CPUs, GPUs and memory that this process may use, container limits counted."""
     cpus: float = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    quota = _cgroup_numbers("cpu.max")
-    if len(quota) == 2 and quota[1] > 0:
-        cpus = min(cpus, max(1.0, quota[0] / quota[1]))
-    memory = psutil.virtual_memory().available
-    limit = _cgroup_numbers("memory.max")
-    if limit:
-        memory = min(memory, int(limit[0]))
+    cpus = min(cpus, max(1.0, cpu_quota()))
+    memory = int(min(psutil.virtual_memory().available, memory_left()))
     return Machine(math.floor(cpus), _count_gpus(), memory)
 
 
@@ -201,12 +196,3 @@ def _count_gpus() -> float:
     import torch
 
     return float(torch.cuda.device_count())
-
-
-def _cgroup_numbers(name: str) -> list[float]:
-    """Return the numbers in a control group's file, none if it sets no limit or there is no such file."""
-    try:
-        words = Path("/sys/fs/cgroup", name).read_text(encoding="ascii").split()
-    except OSError:
-        return []
-    return [float(word) for word in words] if words and words[0] != "max" else []
