@@ -1,5 +1,6 @@
 """Wrong requests on the command line: one line each, exit code 2, nothing left behind."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -43,3 +44,15 @@ def test_all_problems_of_a_space_are_one_line(tmp_path: Path) -> None:
     (tmp_path / "mine.yaml").write_text("search:\n  lr: {type: float, low: 1e-4, high: 0.1}\nfixed: {epoch: 3}\n")
     error = refusal("search", "--space", "mine.yaml", "--dry-run", cwd=tmp_path)
     assert "write 1.0e-4" in error and "did you mean `epochs`?" in error
+
+
+@pytest.mark.parametrize("words", [[], ["--dry-run"]])
+def test_a_space_whose_largest_model_cannot_fit_is_refused_with_its_size_and_leaves_nothing(
+    tmp_path: Path, words: list[str]
+) -> None:
+    ranges = "embedding_dim: {type: int, low: 50, high: 8192}, hidden_dim: {type: int, low: 50, high: 8192}"
+    (tmp_path / "huge.yaml").write_text(f"search: {{{ranges}}}\nfixed: {{n_layers: 16, seq_length: 100000}}\n")
+    error = refusal("search", "--space", "huge.yaml", *words, cwd=tmp_path)
+    assert re.search(r"the largest setting of the space must fit in memory: it needs about [0-9.]+ GiB of", error)
+    assert "(embedding_dim=8192, hidden_dim=8192, n_layers=16, 4,842 words)" in error
+    assert [path.name for path in tmp_path.iterdir()] == ["huge.yaml"]

@@ -69,8 +69,6 @@ def run(
     study = open_study(studies, SEARCH_STUDY)
     machine = this_machine()
     address = preparation.request.resources.address
-    if address is None:
-        make_plan(preparation, machine)  # so that what is impossible is refused before Ray starts
     live_report = LiveReport(preparation.folder.report_file, lambda: (_outcome(preparation, studies), study))
     interruption = Interruption(partial(on_stuck, resume_command(preparation)) if on_stuck else None)
 

@@ -85,6 +85,16 @@ def test_the_train_loss_is_the_mean_over_reviews_also_with_a_ragged_last_batch(d
     assert report.train_loss == pytest.approx(before, abs=1e-6)
 
 
+@pytest.mark.parametrize("carry_hidden", [False, True])
+def test_fewer_reviews_than_a_batch_are_one_step_an_epoch(data: TrainingData, carry_hidden: bool) -> None:
+    settings = SMALL.model_copy(
+        update={"batch_size": 500, "epochs": 2, "report_every": 1, "carry_hidden": carry_hidden}
+    )
+    reports = list(train(start(settings, VOCAB_SIZE, seed=0), data))
+    assert len(data.train) < 500 and [report.step for report in reports] == [1, 2]
+    assert all(math.isfinite(report.val_loss) and report.train_loss > 0 for report in reports)
+
+
 @pytest.mark.parametrize("pooling", ["last", "mean", "max"])
 def test_the_model_learns(data: TrainingData, pooling: str) -> None:
     settings = SMALL.model_copy(update={"epochs": 12, "n_layers": 1, "pooling": pooling})

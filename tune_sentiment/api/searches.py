@@ -40,13 +40,16 @@ def search(
     """
     from tune_sentiment import recipe
     from tune_sentiment.intake import prepare
-    from tune_sentiment.preparation import resume_command
+    from tune_sentiment.preparation import make_plan, resume_command
     from tune_sentiment.search.folder import locked, make_folder
     from tune_sentiment.search.journal import mend_journal
     from tune_sentiment.search.request import write_request
+    from tune_sentiment.search.resources import this_machine
     from tune_sentiment.search.storage import storage_error
 
     preparation = prepare(data, **options)
+    if preparation.request.resources.address is None:
+        make_plan(preparation, this_machine())  # so that what is impossible is refused before anything is written
     make_folder(preparation.folder)
     with locked(preparation.folder):
         try:
