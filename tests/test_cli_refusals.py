@@ -23,6 +23,7 @@ from tests.command_line import refusal
         ("search --data nowhere.csv", "nowhere.csv"),
         ("search --resume", "--resume without --name"),
         ("search --resume --name nobody", "nobody"),
+        ("search --address auto --no-token", "--no-token is for a private cluster: --address joins one"),
         ("train --data demo --lr -1", "`lr`: input should be greater than 0, got -1.0"),
         ("train --pooling sum", "`pooling`: input should be 'last', 'mean' or 'max', got 'sum'"),
         ("report nobody", "nobody"),

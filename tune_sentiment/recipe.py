@@ -55,6 +55,7 @@ def run(
     *,
     observers: Sequence[Observer],
     dashboard: bool,
+    token: bool,
     on_plan: Callable[[Plan], None] | None,
     on_dashboard: Callable[[str], None] | None,
     on_stuck: Callable[[str], None] | None,
@@ -77,7 +78,7 @@ def run(
         stack.enter_context(interruption.watched())
         stack.callback(_close, [*observers, live_report])
         joined = stack.enter_context(
-            cluster(address=address, cpus=machine.cpus, gpus=machine.gpus, dashboard=dashboard)
+            cluster(address=address, cpus=machine.cpus, gpus=machine.gpus, dashboard=dashboard, token=token)
         )
         interruption.take_signals()  # again: Ray has put its own handlers in
         if on_dashboard and joined.dashboard:

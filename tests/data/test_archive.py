@@ -183,7 +183,7 @@ def test_an_attribute_that_claims_a_length_beyond_any_integer_is_refused(tmp_pat
     header = member("././@PaxHeader", tarfile.XHDTYPE)
     header.size = len(attributes)
     (tmp_path / "a.tar.gz").write_bytes(gzip.compress(header.tobuf() + attributes.ljust(512, b"\0")))
-    with pytest.raises(DataError, match=r"an archive must be whole: .*a\.tar\.gz: .*too large"):
+    with pytest.raises(DataError, match=r"an archive must be whole: .*a\.tar\.gz: .*(too large|invalid header)"):
         list(read_archive(tmp_path / "a.tar.gz", []))
 
 

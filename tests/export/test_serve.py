@@ -205,6 +205,8 @@ def test_what_cannot_be_served_is_refused_before_ray_starts(
         taken.listen()
         port = str(taken.getsockname()[1])
         assert f"a free port: 127.0.0.1:{port} is not" in refusal("serve", bundle, "--port", port, cwd=tmp_path)
+    error = refusal("serve", bundle, "--host", "0.0.0.0", "--no-token", cwd=tmp_path)
+    assert "needs Ray's token authentication (CVE-2023-48022): 0.0.0.0" in error and "leave --no-token out" in error
     monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
     error = refusal("serve", bundle, "--host", "0.0.0.0", cwd=tmp_path)
     assert "needs Ray's token authentication (CVE-2023-48022): 0.0.0.0 with RAY_AUTH_MODE=disabled" in error

@@ -41,6 +41,15 @@ def test_the_environment_cannot_turn_the_token_off_and_is_put_back(
     assert could_join == ray_constants.ENABLE_RAY_CLUSTER
 
 
+def test_only_a_flag_turns_the_token_off_and_it_is_warned_of(caplog: pytest.LogCaptureFixture) -> None:
+    with kept_private(token=False):
+        assert os.environ["RAY_AUTH_MODE"] == "disabled" and "RAY_AUTH_TOKEN" not in os.environ
+        assert not ray_constants.ENABLE_RAY_CLUSTER  # still on loopback alone
+    assert "RAY_AUTH_MODE" not in os.environ
+    (warning,) = caplog.messages
+    assert warning.startswith("warning: Ray runs without its token") and "CVE-2023-48022" in warning
+
+
 def test_temporary_files_are_the_users_alone_and_gone_afterwards(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

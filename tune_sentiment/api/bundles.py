@@ -98,18 +98,20 @@ def serve(
     host: str = "127.0.0.1",
     port: int = 8000,
     replicas: int = 1,
+    token: bool = True,
     on_ready: Callable[[str], None] = lambda address: None,
 ) -> None:
     """Serve a bundle over HTTP until Ctrl-C or SIGTERM; `on_ready` gets the address once it answers.
 
     port: 0 takes a free one. replicas: processes that answer, each on a CPU of its own.
+    token: whether the Ray cluster behind it asks for Ray's token; only ever off on 127.0.0.1.
 
     Raises:
         BundleError, SettingsError, ResourceError: if it cannot be served there.
     """
     from tune_sentiment.export.serve import run
 
-    run(Path(bundle), host=host, port=port, replicas=replicas, on_ready=on_ready)
+    run(Path(bundle), host=host, port=port, replicas=replicas, token=token, on_ready=on_ready)
 
 
 def _load(data: str, text_column: str | None, label_column: str | None, data_url: str | None) -> "Dataset":

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tune_sentiment.config import validated
-from tune_sentiment.errors import StudyError
+from tune_sentiment.errors import SettingsError, StudyError
 
 if TYPE_CHECKING:
     import optuna
@@ -25,12 +25,14 @@ def search(
     on_stuck: Callable[[str], None] | None = None,
     observers: "Sequence[Observer]" = (),
     dashboard: bool = True,
+    token: bool = True,
     **options: Any,
 ) -> "Outcome":
     """Search the best setting for `data` (the demo corpus without), confirm it, export it, and return what was found.
 
     `options` are those of `intake.prepare`. `observers` watch it run, `on_plan` gets the plan before the first
     trial, `on_dashboard` the address of Ray's dashboard;
+    without `token`, the private cluster does not ask for Ray's token, which is warned of;
     `on_stuck` gets the command that resumes if an interrupted search cannot stop by itself, and should end the process.
 
     Raises:
@@ -48,6 +50,10 @@ def search(
     from tune_sentiment.search.storage import storage_error
 
     preparation = prepare(data, **options)
+    if preparation.request.resources.address is not None and not token:
+        raise SettingsError(
+            "--no-token is for a private cluster: --address joins one that its owner protects: leave it out."
+        )
     if preparation.request.resources.address is None:
         make_plan(preparation, this_machine())  # so that what is impossible is refused before anything is written
     make_folder(preparation.folder)
@@ -59,6 +65,7 @@ def search(
                 preparation,
                 observers=observers,
                 dashboard=dashboard,
+                token=token,
                 on_plan=on_plan,
                 on_dashboard=on_dashboard,
                 on_stuck=on_stuck,

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 import typer
 
 from tune_sentiment.cli.app import app
-from tune_sentiment.cli.options import SOURCES, BundleArgument, DataUrl, Json, LabelColumn, TextColumn
+from tune_sentiment.cli.options import SOURCES, BundleArgument, DataUrl, Json, LabelColumn, NoToken, TextColumn
 from tune_sentiment.errors import SettingsError
 
 DataOption = Annotated[str, typer.Option("--data", metavar="SOURCE", help=f"The reviews: {SOURCES}.")]
@@ -77,9 +77,10 @@ def serve(
     port: Annotated[int, typer.Option(help="0 takes a free one.")] = 8000,
     host: Annotated[str, typer.Option(help="Address to listen on; the default is this machine alone.")] = "127.0.0.1",
     replicas: Annotated[int, typer.Option(help="Processes that answer, each on a CPU of its own.")] = 1,
+    no_token: NoToken = False,
 ) -> None:
     """Answer over HTTP: POST /predict, GET /healthz, OpenAPI at /docs; until Ctrl-C."""
     from tune_sentiment import api
     from tune_sentiment.console import bundles as console
 
-    api.serve(bundle, host=host, port=port, replicas=replicas, on_ready=console.serving)
+    api.serve(bundle, host=host, port=port, replicas=replicas, token=not no_token, on_ready=console.serving)

@@ -15,4 +15,7 @@ DataUrl = Annotated[str | None, typer.Option(help="A mirror of the archive that 
 Storage = Annotated[str, typer.Option(metavar="DIR", help="Folder that holds the searches.")]
 Experiment = Annotated[str, typer.Argument(help="A search: its folder, or its name under --storage.")]
 BundleArgument = Annotated[str, typer.Argument(metavar="BUNDLE", help="Folder of an exported model.")]
+NoToken = Annotated[
+    bool, typer.Option("--no-token", help="Do not have Ray ask for its token: other users can then run code as you.")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from tune_sentiment.cli.app import app
-from tune_sentiment.cli.options import SOURCES, DataUrl, Experiment, Json, LabelColumn, Storage, TextColumn
+from tune_sentiment.cli.options import SOURCES, DataUrl, Experiment, Json, LabelColumn, NoToken, Storage, TextColumn
 from tune_sentiment.errors import SettingsError
 
 
@@ -56,6 +56,7 @@ def search(
     ] = False,
     as_json: Json = False,
     dashboard: Annotated[bool, typer.Option(help="Ray's dashboard on 127.0.0.1.")] = True,
+    no_token: NoToken = False,
     text_column: TextColumn = None,
     label_column: LabelColumn = None,
     data_url: DataUrl = None,
@@ -64,14 +65,14 @@ def search(
     options = dict(locals())
     from tune_sentiment.console import searches as console
 
-    for flag in ("dry_run", "as_json", "dashboard"):
+    for flag in ("dry_run", "as_json", "dashboard", "no_token"):
         options.pop(flag)
     options["gpus_per_trial"] = gpus_number(gpus_per_trial)
     options["started"] = process_start()
     if dry_run:
         console.dry_run(options, as_json)
     else:
-        console.search(options, dashboard, as_json)
+        console.search({**options, "token": not no_token}, dashboard, as_json)
 
 
 @app.command()

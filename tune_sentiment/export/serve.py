@@ -23,10 +23,13 @@ MAX_WAITING_REQUESTS = 1000
 """Per replica; beyond that a client is told at once (503) to come back, rather than kept waiting."""
 
 
-def run(bundle: Path, *, host: str, port: int, replicas: int, on_ready: Callable[[str], None]) -> None:
+def run(
+    bundle: Path, *, host: str, port: int, replicas: int, token: bool = True, on_ready: Callable[[str], None]
+) -> None:
     """Serve `bundle` until Ctrl-C or SIGTERM; `on_ready` gets the address once it answers.
 
     port: 0 takes a free one. replicas: processes that answer, each on a CPU of its own.
+    token: whether the Ray cluster behind it asks for Ray's token.
 
     Raises:
         BundleError: if there is no usable bundle.
@@ -37,7 +40,7 @@ def run(bundle: Path, *, host: str, port: int, replicas: int, on_ready: Callable
     if replicas < 1:
         raise SettingsError(f"--replicas must be >= 1: got {replicas}: give a positive number.")
     # Ray turns it on itself for a cluster of its own, and says so in this variable.
-    _refuse_open_host(host, os.environ.get("RAY_AUTH_MODE", "token"))
+    _refuse_open_host(host, os.environ.get("RAY_AUTH_MODE", "token") if token else "disabled")
     read_bundle(bundle)
     port = _free_port(host, port)
     from ray import serve
@@ -46,7 +49,7 @@ def run(bundle: Path, *, host: str, port: int, replicas: int, on_ready: Callable
     from tune_sentiment.search.cluster import cluster
 
     interruption = Interruption()
-    with interruption.watched(), cluster(address=None, cpus=replicas, gpus=0, dashboard=False):
+    with interruption.watched(), cluster(address=None, cpus=replicas, gpus=0, dashboard=False, token=token):
         _refuse_open_host(host, os.environ.get("RAY_AUTH_MODE", "disabled"))
         interruption.take_signals()  # again: Ray has put its own handlers in
         logging.getLogger("ray.serve").setLevel(logging.ERROR)
@@ -123,7 +126,7 @@ def _refuse_open_host(host: str, mode: str) -> None:
     if not _is_loopback(host) and mode.lower() != "token":
         raise SettingsError(
             f"a host other than 127.0.0.1 needs Ray's token authentication (CVE-2023-48022): {host} with "
-            f"RAY_AUTH_MODE={mode}: unset RAY_AUTH_MODE."
+            f"RAY_AUTH_MODE={mode}: unset RAY_AUTH_MODE, and leave --no-token out."
         )
 
 

@@ -40,8 +40,10 @@ class Joined:
 
 
 @contextmanager
-def cluster(*, address: str | None, cpus: float, gpus: float, dashboard: bool) -> Iterator[Joined]:
+def cluster(*, address: str | None, cpus: float, gpus: float, dashboard: bool, token: bool = True) -> Iterator[Joined]:
     """Run the block inside a private local cluster of `cpus` and `gpus`, or inside the one at `address`.
+
+    token: whether a private one asks for Ray's token.
 
     Raises:
         ResourceError: if the cluster cannot be started or reached.
@@ -51,7 +53,9 @@ def cluster(*, address: str | None, cpus: float, gpus: float, dashboard: bool) -
     import ray
     from ray.exceptions import RayError
 
-    private: AbstractContextManager[dict[str, Any]] = private_surroundings() if address is None else nullcontext({})
+    private: AbstractContextManager[dict[str, Any]] = (
+        private_surroundings(token=token) if address is None else nullcontext({})
+    )
     with private as arguments:
         try:
             if address is None:
@@ -89,9 +93,9 @@ def cluster(*, address: str | None, cpus: float, gpus: float, dashboard: bool) -
 
 
 @contextmanager
-def private_surroundings() -> Iterator[dict[str, Any]]:
+def private_surroundings(*, token: bool = True) -> Iterator[dict[str, Any]]:
     """Keep a cluster private inside the block, and leave nothing of it behind; yields arguments for `ray.init`."""
-    with kept_private() as arguments, reaping(Path(arguments["_temp_dir"]).parent):
+    with kept_private(token=token) as arguments, reaping(Path(arguments["_temp_dir"]).parent):
         yield arguments
 
 

@@ -63,8 +63,9 @@ def _groups(controller: str) -> Iterator[Path]:
 
 def _droppable(folder: Path) -> int:
     """Return the bytes of files in memory that nobody has used lately; in version 1 with those of the groups inside."""
-    found = dict(zip(*[iter(_words(folder / "memory.stat"))] * 2, strict=False))
-    return int(found.get("total_inactive_file", found.get("inactive_file", "0")))
+    words = _words(folder / "memory.stat")
+    found = dict(zip(words[::2], words[1::2], strict=False))
+    return int(found.get("total_inactive_file") or found.get("inactive_file") or 0)
 
 
 def _words(file: Path) -> list[str]:

@@ -1,5 +1,6 @@
 """Keep a private cluster private: on the loopback address, behind a token, its files in a folder of the user's own."""
 
+import logging
 import os
 import secrets
 import tempfile
@@ -16,16 +17,22 @@ LOOPBACK_ONLY = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
 `_node_ip_address="127.0.0.1"` does not do it: Ray turns that into the machine's outer address.
 """
 
+NO_TOKEN = (
+    "warning: Ray runs without its token, as you asked: until it ends, every user of this machine can run code as you "
+    "(CVE-2023-48022)."
+)
+
 _AUTH_MODE = "RAY_AUTH_MODE"
 _TOKEN = "RAY_AUTH_TOKEN"
 _TOKEN_PATH = "RAY_AUTH_TOKEN_PATH"
 
 
 @contextmanager
-def kept_private() -> Iterator[dict[str, Any]]:
+def kept_private(*, token: bool = True) -> Iterator[dict[str, Any]]:
     """Set what Ray reads of this process, for the block; yields further arguments for `ray.init`.
 
-    Whatever the environment says, the cluster asks for a token; afterwards the environment is as it was.
+    Whatever the environment says, the cluster asks for a token, unless `token` is False, which is warned of;
+    afterwards the environment is as it was.
 
     Raises:
         ResourceError: if no folder for temporary files can be made.
@@ -52,7 +59,10 @@ def kept_private() -> Iterator[dict[str, Any]]:
             ray_constants.ENABLE_RAY_CLUSTER = False  # read when Ray was imported, which may have been long ago
             # Unset, not "token": only then does Ray read it again in a process that has read it before.
             os.environ.pop(_AUTH_MODE, None)
-            if not (os.environ.get(_TOKEN) or os.environ.get(_TOKEN_PATH)):
+            if not token:
+                logging.getLogger(__name__).warning(NO_TOKEN)
+                os.environ[_AUTH_MODE] = "disabled"
+            elif not (os.environ.get(_TOKEN) or os.environ.get(_TOKEN_PATH)):
                 os.environ[_TOKEN] = users_token()
             AuthenticationTokenLoader.instance().reset_cache()
             yield {"_temp_dir": os.path.join(folder, "ray")}
