@@ -1,12 +1,18 @@
 """Secrets in URLs, which end in no file and on no screen."""
 
+import hashlib
 import json
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pytest
 
 from tests.command_line import refusal
+from tests.data.small_corpora import layout, made_up, pack
+from tune_sentiment import api
+from tune_sentiment.data import download
 from tune_sentiment.masking import all_masked, masked
 from tune_sentiment.search.folder import SearchFolder
 from tune_sentiment.search.request import read_request, validated_request, write_request
@@ -71,3 +77,44 @@ def test_a_download_that_fails_says_so_without_secrets(tmp_path: Path) -> None:
     url = "http://ana:hunter2@127.0.0.1:9/a.tar.gz?token=hunter2"
     said = refusal("data", "imdb", "--data-url", url, cwd=tmp_path)
     assert "hunter2" not in said and "http://***@127.0.0.1:9/a.tar.gz did not" in said
+
+
+class Archive(BaseHTTPRequestHandler):
+    """A server of one small archive, whoever asks."""
+
+    content = b""
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(self.content)))
+        self.end_headers()
+        self.wfile.write(self.content)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.mark.slow
+def test_no_secret_of_an_address_reaches_any_file_or_line_of_a_search(
+    tmp_path: Path, space: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    Archive.content = pack(tmp_path / "made.tar.gz", layout(made_up(80))).read_bytes()
+    monkeypatch.setattr(download, "OFFICIAL_SHA256", hashlib.sha256(Archive.content).hexdigest())
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    storage = tmp_path / "storage"
+    with ThreadingHTTPServer(("127.0.0.1", 0), Archive) as server:
+        Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+        url = f"http://ana:hunter2@127.0.0.1:{server.server_port}/a.tar.gz?X-Amz-Signature=hunter2"
+        outcome = api.search(
+            "imdb", data_url=url, space=space, trials=2, confirm_top=1, confirm_seeds=1, name="x",
+            storage=str(storage), dashboard=False,
+        )  # fmt: skip
+        server.shutdown()
+    assert outcome.bundle is not None
+    files = [path for path in storage.rglob("*") if path.is_file()]
+    assert {"search.json", "report.html", "config.json", "README.md"} <= {path.name for path in files}
+    assert [path.name for path in files if b"hunter2" in path.read_bytes()] == []
+    assert b"http://***@127.0.0.1" in (storage / "x" / "search.json").read_bytes()
+    said = capfd.readouterr()
+    assert "hunter2" not in said.out + said.err

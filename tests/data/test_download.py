@@ -1,9 +1,11 @@
 """The download of the IMDB archive, from a server on this machine."""
 
+import gzip
 import hashlib
 import io
 import random
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import pairwise
 from pathlib import Path
@@ -12,6 +14,7 @@ from threading import Thread
 import pytest
 
 from tests.data.small_corpora import layout, made_up, pack
+from tune_sentiment.data import download
 from tune_sentiment.data.dataset import load_dataset
 from tune_sentiment.data.download import OFFICIAL_SHA256, download_imdb
 from tune_sentiment.errors import DataError
@@ -83,6 +86,25 @@ def damaged(request: BaseHTTPRequestHandler, content: bytes) -> None:
     whole(request, content[:-1] + b"x")
 
 
+def endless(request: BaseHTTPRequestHandler, content: bytes) -> None:
+    """Send for as long as anybody listens."""
+    request.send_response(200)
+    request.end_headers()
+    with suppress(OSError):
+        while True:
+            request.wfile.write(b"x" * 10_000)
+
+
+def swelling(request: BaseHTTPRequestHandler, content: bytes) -> None:
+    """Send a small answer that unpacks to a large one, though nobody asked for a packed one."""
+    packed = gzip.compress(b"x" * 3_000_000)
+    request.send_response(200)
+    request.send_header("Content-Encoding", "gzip")
+    request.send_header("Content-Length", str(len(packed)))
+    request.end_headers()
+    request.wfile.write(packed)
+
+
 @pytest.fixture
 def mirror(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Mirror]:
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
@@ -147,6 +169,17 @@ def test_what_is_truncated_missing_or_wrong_is_refused_and_leaves_nothing(
     assert "\n" not in str(caught.value)
     assert list(cache.iterdir()) == []
     assert len(mirror.ranges) <= 2
+
+
+@pytest.mark.parametrize("respond", [endless, swelling])
+def test_a_server_that_sends_without_end_does_not_fill_the_disk(
+    mirror: Mirror, cache: Path, respond: Respond, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mirror.respond = respond
+    monkeypatch.setattr(download, "MAX_BYTES", 1_000_000)
+    with pytest.raises(DataError, match=r"may have at most 1,000,000 bytes: http://127.* sends more: give another"):
+        download_imdb(mirror.url, mirror.sha256, cache)
+    assert list(cache.iterdir()) == []
 
 
 def test_a_mirror_must_serve_the_official_archive_unless_told_otherwise(mirror: Mirror, cache: Path) -> None:

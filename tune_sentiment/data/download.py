@@ -13,6 +13,9 @@ from tune_sentiment.masking import masked
 OFFICIAL_URL = "https://ai.stanford.edu/~amaas/data/sentiment/aclImdb_v1.tar.gz"
 OFFICIAL_SHA256 = "c40f74a18d3b61f90feba1e17730e0d38e8b97c05fde7008942e91923d1658fe"
 
+MAX_BYTES = 1 << 30
+"""Of a download; the archive has 84,125,825. A server could otherwise go on sending until the disk is full."""
+
 _BLOCK_BYTES = 1 << 14
 _MAX_RESUMES = 20
 
@@ -66,6 +69,17 @@ def _fetch(url: str, output_file: str, _pooch: object) -> None:
     import pooch
 
     with open(output_file, "wb") as file, _progress_bar() as bar:
+        draw = bar.draw
+
+        def draw_what_is_not_too_much(completed: int, total: int) -> None:
+            if file.tell() > MAX_BYTES:
+                raise DataError(
+                    f"a download may have at most {MAX_BYTES:,} bytes: {masked(url.partition('?')[0])} sends more: "
+                    "give another address with `--data-url`."
+                )
+            draw(completed, total)
+
+        bar.draw = draw_what_is_not_too_much
 
         def place_the_bytes(response: Any, **_: object) -> None:
             if response.status_code == 200:  # the whole file, even if only the rest was asked for
