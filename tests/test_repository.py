@@ -41,6 +41,13 @@ def test_the_readme_documents_every_command(command: str) -> None:
     assert re.search(rf"^\| `{command}[ `]", table, re.MULTILINE)
 
 
+def test_every_test_that_security_md_names_is_there() -> None:
+    named = set(re.findall(r"`(tests/[\w/]+(?:\.py)?/?|test_\w+)`", (ROOT / "SECURITY.md").read_text(encoding="utf-8")))
+    tests = "".join(path.read_text(encoding="utf-8") for path in ROOT.glob("tests/**/*.py"))
+    missing = {name for name in named if not ((ROOT / name).exists() or f"def {name}(" in tests)}
+    assert len(named) > 20 and not missing
+
+
 def test_the_readme_names_only_options_that_exist() -> None:
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     own = re.sub(r"pip install[^`\n]*", "", text)

@@ -166,8 +166,13 @@ def test_the_openapi_page_describes_question_answer_and_refusals(address: str) -
 @pytest.mark.slow
 def test_only_this_machine_reaches_a_server_unless_told_otherwise(address: str) -> None:
     port = int(address.rpartition(":")[2])
-    hosts = {one.laddr.ip for one in psutil.net_connections("tcp") if one.status == "LISTEN" and one.laddr.port == port}
-    assert hosts == {"127.0.0.1"}
+    listening = [one for one in psutil.net_connections("tcp") if one.status == "LISTEN"]
+    (proxy,) = {one.pid for one in listening if one.laddr.port == port}
+    assert {one.laddr.ip for one in listening if one.laddr.port == port} == {"127.0.0.1"}
+    assert proxy
+    session = set(of_session(os.getsid(proxy)))
+    hosts = {one.laddr.ip for one in listening if one.pid in session}
+    assert len(session) > 5 and hosts <= {"127.0.0.1", "::ffff:127.0.0.1", "::1"}, "Ray's own ports too"
 
 
 @pytest.mark.slow

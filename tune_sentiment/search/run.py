@@ -7,11 +7,13 @@ from typing import Literal
 
 from optuna.samplers import BaseSampler
 from ray import tune
+from ray.tune.logger import TBXLoggerCallback
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 
 from tune_sentiment.search.budget import Deadline, Interruption
 from tune_sentiment.search.checkpoints import trial_folder
 from tune_sentiment.search.folder import SearchFolder
+from tune_sentiment.search.ray_state import without_snapshots
 from tune_sentiment.search.records import Observer, PhaseEnd, Plan
 from tune_sentiment.search.sampler import StudySearch
 from tune_sentiment.search.space import Space
@@ -114,11 +116,12 @@ def run_phase(
             stop=stopper,
             checkpoint_config=tune.CheckpointConfig(num_to_keep=1, checkpoint_at_end=True),
             failure_config=tune.FailureConfig(max_failures=LOST_PROCESS_RETRIES),
-            callbacks=[watch],
+            callbacks=[watch, TBXLoggerCallback()],
             verbose=0,
         ),
     )
-    tuner.fit()
+    with without_snapshots():
+        tuner.fit()
     busy_seconds, slot_seconds = watch.busy_seconds, watch.slot_seconds
 
     if searcher.storage_failure:

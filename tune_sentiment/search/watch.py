@@ -9,6 +9,7 @@ from typing import Any, Literal
 from ray import tune
 from ray.tune.experiment import Trial
 
+from tune_sentiment.search.ray_state import forget
 from tune_sentiment.search.records import Fate, Observer, Snapshot, TrialRecord
 from tune_sentiment.search.sampler import StudySearch
 
@@ -124,6 +125,7 @@ class Watch(tune.Callback):
         if record.fate == "running":  # its process was lost, and it will be continued in another
             return
         self._ended.add(record)
+        forget(trial)
         for observer in self._observers:
             observer.on_trial_end(record)
         self._show_if_due()

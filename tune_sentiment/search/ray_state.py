@@ -1,0 +1,45 @@
+"""Keep Ray Tune from holding and writing again and again what nobody reads: the study is the only truth."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from ray.tune.execution.experiment_state import _ExperimentCheckpointManager
+from ray.tune.execution.tune_controller import TuneController
+from ray.tune.experiment import Trial
+
+
+@contextmanager
+def without_snapshots() -> Iterator[None]:
+    """Have Ray Tune write no snapshots of its own state inside this block; what trials write is synced as ever.
+
+    A snapshot holds every trial there ever was, 25 KB each, as text that stays in memory, too. With `num_to_keep` one
+    is forced, and waited for, at each checkpoint: with thousands of trials the driver would do little else.
+    """
+    save, count = TuneController.save_to_dir, _ExperimentCheckpointManager.on_trial_checkpoint
+    TuneController.save_to_dir = _name_the_snapshot  # type: ignore[method-assign]
+    _ExperimentCheckpointManager.on_trial_checkpoint = _do_nothing  # type: ignore[method-assign,assignment]
+    try:
+        yield
+    finally:
+        TuneController.save_to_dir = save  # type: ignore[method-assign]
+        _ExperimentCheckpointManager.on_trial_checkpoint = count  # type: ignore[method-assign]
+
+
+def forget(trial: Trial) -> None:
+    """Drop what Ray keeps of a trial that has ended: the extremes and means of each of its figures, 100 KB in all."""
+    metadata = trial.run_metadata
+    metadata.metric_analysis, metadata.metric_n_steps = {}, {}
+    metadata.last_result = {"trial_id": trial.trial_id, "done": True}
+
+
+def _name_the_snapshot(controller: Any) -> None:
+    """Leave an empty file where Ray looks for the snapshot in the end, if only to see that it is there."""
+    folder = Path(controller._storage.experiment_driver_staging_path)
+    folder.mkdir(parents=True, exist_ok=True)
+    Path(folder, controller.experiment_state_file_name).write_text("{}", encoding="utf-8")
+
+
+def _do_nothing(manager: Any, trial: Trial) -> None:
+    """Do not count the checkpoint."""
