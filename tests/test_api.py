@@ -89,6 +89,13 @@ def test_files_of_the_search_stand_where_the_design_says(outcome: Outcome) -> No
     assert len((folder / "leaderboard.csv").read_text(encoding="utf-8").splitlines()) >= 7
 
 
+def test_ray_writes_no_state_and_no_copies_of_what_the_study_holds(outcome: Outcome) -> None:
+    ray = Path(outcome.folder) / "ray"
+    assert {path.read_text() for path in ray.glob("*/experiment_state-*.json")} == {"{}"}
+    assert list(ray.glob("*/trial_00000/events.out.tfevents*")), "TensorBoard's events are kept"
+    assert {path.name for path in ray.glob("*/trial_*/*") if path.is_file() and "tfevents" not in path.name} == set()
+
+
 def test_observers_see_both_phases_and_every_end(outcome: Outcome, watched: Recorder) -> None:
     assert {snapshot.phase for snapshot in watched.snapshots} == {"search", "confirm"}
     assert sorted(record.number for record in watched.ended if record.source_trial is None) == list(range(6))

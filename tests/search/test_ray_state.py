@@ -1,0 +1,27 @@
+"""What Ray Tune keeps of its trials: little, once they have ended, and everything as it was afterwards."""
+
+import json
+
+from ray.tune.execution.experiment_state import _ExperimentCheckpointManager
+from ray.tune.execution.tune_controller import TuneController
+from ray.tune.experiment import Trial
+
+from tune_sentiment.search.ray_state import forget, without_snapshots
+
+
+def test_a_trial_that_has_ended_is_small_and_still_has_a_last_result() -> None:
+    trial = Trial("made_up", stub=True)
+    for step in range(20):
+        trial.update_last_result({f"figure {number}": float(step) for number in range(25)})
+    before = len(json.dumps(trial.metric_analysis)) + len(trial.run_metadata.get_json_state())
+    forget(trial)
+    assert len(json.dumps(trial.metric_analysis)) + len(trial.run_metadata.get_json_state()) < before / 10
+    assert trial.last_result["trial_id"] == trial.trial_id
+
+
+def test_rays_snapshots_are_off_inside_the_block_only() -> None:
+    before = TuneController.save_to_dir, _ExperimentCheckpointManager.on_trial_checkpoint
+    with without_snapshots():
+        assert TuneController.save_to_dir is not before[0]
+        assert _ExperimentCheckpointManager.on_trial_checkpoint is not before[1]
+    assert (TuneController.save_to_dir, _ExperimentCheckpointManager.on_trial_checkpoint) == before
