@@ -22,6 +22,9 @@ from tune_sentiment.errors import DataError
         ("10", "1"),
         ("4.5", "1.5"),
         ("7", "4"),
+        ("5 stars", "1 star"),
+        ("4.5 Stars", "2-star"),
+        ("★★★★★", "★☆☆☆☆"),
     ],
 )
 def test_every_spelling_is_understood(positive: str, negative: str) -> None:
@@ -40,7 +43,9 @@ def test_five_and_six_of_ten_stars_are_dropped_and_counted() -> None:
     assert problems == ["Dropped 5 reviews as neutral: more than 4 and fewer than 7 stars."]
 
 
-@pytest.mark.parametrize("labels", [["1", "2"], ["1", "2", "3"], ["0", "1", "2"], ["-1", "0", "1"], ["1", "11"]])
+@pytest.mark.parametrize(
+    "labels", [["1", "2"], ["1 star", "2 stars"], ["1", "2", "3"], ["0", "1", "2"], ["-1", "0", "1"], ["1", "11"]]
+)
 def test_numbers_that_could_mean_several_things_are_refused(labels: list[str]) -> None:
     with pytest.raises(DataError, match=f"'{labels[0]}', '{labels[1]}'.* in here could mean several things: write"):
         classify(dict.fromkeys(labels, 1), "here")

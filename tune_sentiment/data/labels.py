@@ -1,5 +1,7 @@
 """Tell positive from negative in however a source spells it: words, numbers or stars."""
 
+import re
+
 from tune_sentiment.data.reviews import counted, listed
 from tune_sentiment.errors import DataError
 
@@ -12,6 +14,7 @@ _SPELLINGS = {
     **dict.fromkeys(("pos", "positive", "true", "yes", "1", "1.0", "+1"), POSITIVE),
     **dict.fromkeys(("neg", "negative", "false", "no", "0", "0.0"), NEGATIVE),
 }
+_STARS = re.compile(r"(\d+(?:\.\d+)?) ?-?stars?")
 _NO_LABEL = ("", "nan", "none", "null")
 _REMEDY = 'write "positive" and "negative", 1 and 0, or stars from 1 to 5 or 1 to 10.'
 
@@ -26,7 +29,7 @@ def classify(counts: dict[str, int], place: str) -> tuple[dict[str, int], list[s
     Raises:
         DataError: if a review has no label, a label is unknown, or the labels could mean two things.
     """
-    plain = {label: label.strip().strip("\"'").strip().lower() for label in counts}
+    plain = {label: _plain(label) for label in counts}
     if unlabelled := sum(counts[label] for label in counts if plain[label] in _NO_LABEL):
         raise DataError(
             f"every review must have a label: {unlabelled:,} of {sum(counts.values()):,} in {place} have none: "
@@ -40,6 +43,14 @@ def classify(counts: dict[str, int], place: str) -> tuple[dict[str, int], list[s
         unknown = [label for label in counts if plain[label] not in _SPELLINGS]
         raise DataError(f"labels must be known: {listed(unknown)} in {place}: {_REMEDY}") from None
     return _classify_numbers(numbers, counts, place)
+
+
+def _plain(label: str) -> str:
+    """Return a label without quotes and case, and stars as their number: "4 stars" and "★★★★☆" are "4"."""
+    text = label.strip().strip("\"'").strip().lower()
+    if text.startswith("★") and not text.strip("★☆"):
+        return str(text.count("★"))
+    return _STARS.sub(r"\1", text)
 
 
 def _classify_numbers(
