@@ -8,6 +8,8 @@ from hypothesis import settings
 
 # Small models gain nothing from several threads, and lose much where tests share the machine. Set before torch loads.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# What a test says of reading is not to come from the home of whoever runs it, nor to fill it.
+os.environ["TUNE_SENTIMENT_NO_CACHE"] = "1"
 
 from tune_sentiment.search.records import Snapshot, TrialRecord
 

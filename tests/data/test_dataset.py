@@ -109,6 +109,7 @@ def test_chunks_of_the_encoding_change_nothing(tmp_path: Path, monkeypatch: pyte
     source = write_corpus(tmp_path, made_up())
     whole = load_dataset(source).fingerprint
     monkeypatch.setattr(encoding, "_CHUNK_TOKENS", 20)
+    monkeypatch.setattr(encoding, "_BLOCK_BYTES", 50)
     assert load_dataset(source).fingerprint == whole
 
 

@@ -76,6 +76,7 @@ def test_chunks_change_nothing(sentences: list[list[str]]) -> None:
     reviews = [Review(" ".join(words), "pos") for words in sentences]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(encoding, "_CHUNK_TOKENS", 10)
+        patch.setattr(encoding, "_BLOCK_BYTES", 5)
         encoded = encode(source(*reviews))
     assert words_of(encoded) == [word for words in sentences for word in words]
     assert [chunk.first for chunk in encoded.chunks] == [0, *(chunk.end for chunk in encoded.chunks[:-1])]

@@ -6,11 +6,13 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tune_sentiment.data.vocabulary import PADDING_ID, UNKNOWN, Vocabulary, tokenize
+from tune_sentiment.data.vocabulary import PADDING_ID, UNKNOWN, Vocabulary, tokenize, words_in_bytes
 from tune_sentiment.errors import BundleError
 
 TOKENS = st.lists(st.text(min_size=1, max_size=8).flatmap(lambda text: st.sampled_from(tokenize(text) or ["x"])))
@@ -37,6 +39,17 @@ def test_text_is_cut_into_words_as_the_course_does(text: str, words: list[str]) 
 def test_the_two_ways_of_deleting_punctuation_are_one(text: str) -> None:
     spaced = re.sub(r"<br\s*/?>", " ", text.lower())
     assert tokenize(text) == "".join(letter for letter in spaced if letter not in string.punctuation).split()
+
+
+MESSY = st.text(st.sampled_from("aAé .,!<br/>BR\t\n\x0b\x0c\r\x1c\x1d\x1e\x1f\x85\xa0\u2003İΣ\0'x"), max_size=30)
+
+
+@settings(deadline=None)
+@given(st.lists(st.one_of(MESSY, st.text(max_size=20), st.text(st.characters(max_codepoint=127))), max_size=5))
+def test_the_two_ways_of_cutting_text_into_words_are_one(texts: list[str]) -> None:
+    cut = pc.ascii_split_whitespace(pa.array(map(words_in_bytes, texts), pa.string())).to_pylist()
+    # Arrow makes an empty word of an empty text; such texts are left out before.
+    assert [[word for word in words if word or len(words) > 1] for words in cut] == [tokenize(text) for text in texts]
 
 
 def test_words_are_numbered_from_1_and_the_unknown_word_comes_last() -> None:

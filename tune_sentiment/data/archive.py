@@ -83,6 +83,11 @@ def read_archive(path: Path, problems: list[str]) -> Iterator[Review]:
         problems.append(f"Read {counted(converted)} as Windows-1252, not being UTF-8.")
 
 
+def folders(path: Path) -> list[Path]:
+    """Return the folders of an unpacked aclImdb folder that its reviews are in, whether or not they are there."""
+    return [path / part / label for part in ("train", "test") for label in ("pos", "neg")]
+
+
 def read_folder(path: Path, problems: list[str]) -> Iterator[Review]:
     """Yield the reviews of an unpacked aclImdb folder, the one that holds `train`.
 
@@ -90,17 +95,17 @@ def read_folder(path: Path, problems: list[str]) -> Iterator[Review]:
         DataError: if a file is binary or longer than any review can be.
     """
     converted = 0
-    for part in ("train", "test"):
-        for label in ("pos", "neg"):
-            for file in sorted((path / part / label).glob("[!.]*.txt")):
-                status = file.stat()
-                if not stat.S_ISREG(status.st_mode):
-                    continue
-                if status.st_size > _MAX_REVIEW_BYTES:
-                    raise too_long(str(file))
-                text, was_converted = decode(file.read_bytes(), str(file))
-                converted += was_converted
-                yield Review(text, label, part == "test", f"{part}/{label}/{file.name}")
+    for folder in folders(path):
+        part, label = folder.parts[-2:]
+        for file in sorted(folder.glob("[!.]*.txt")):
+            status = file.stat()
+            if not stat.S_ISREG(status.st_mode):
+                continue
+            if status.st_size > _MAX_REVIEW_BYTES:
+                raise too_long(str(file))
+            text, was_converted = decode(file.read_bytes(), str(file))
+            converted += was_converted
+            yield Review(text, label, part == "test", f"{part}/{label}/{file.name}")
     if converted:
         problems.append(f"Read {counted(converted)} as Windows-1252, not being UTF-8.")
 

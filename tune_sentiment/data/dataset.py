@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from tune_sentiment.data.cache import Entry, fetch, find_entry, keep
 from tune_sentiment.data.encoding import EncodedReviews, encode, number_words
 from tune_sentiment.data.formats import open_source
-from tune_sentiment.data.reviews import counted
+from tune_sentiment.data.reviews import Source, counted
 from tune_sentiment.data.vocabulary import PADDING_ID, Vocabulary
 from tune_sentiment.errors import DataError
 
@@ -123,6 +124,17 @@ def load_dataset(
         data_sha256=data_sha256,
         cache_folder=cache_folder,
     )
+    options = {"name": opened.name, "text": text_column, "label": label_column, "seed": split_seed}
+    entry = find_entry(opened.paths, options, cache_folder)
+    dataset = None if entry is None else _kept(entry)
+    if dataset is None:
+        dataset = _read(opened, split_seed)
+        if entry is not None:
+            _keep(entry, dataset)
+    return dataset
+
+
+def _read(opened: Source, split_seed: int) -> Dataset:
     encoded = encode(opened)
     members, official_test = split_reviews(encoded, split_seed, opened.place)
     is_training = np.zeros(len(encoded.labels), dtype=np.bool_)
@@ -220,6 +232,34 @@ def assemble(
                 splits[number].token_ids[place : place + words] = token_ids[start : start + words]
             start += words
     return splits
+
+
+_ARRAYS = (("token_ids", "<i4"), ("offsets", "<i8"), ("labels", "i1"))
+"""Of a split in the cache, in this order; the words come before all splits."""
+
+
+def _keep(entry: Entry, dataset: Dataset) -> None:
+    facts = {name: getattr(dataset, name) for name in ("name", "generated", "official_test", "problems", "fingerprint")}
+    arrays = [np.frombuffer("\n".join(dataset.vocabulary.words).encode(), dtype=np.uint8)]
+    for split in dataset.splits.values():
+        arrays += [getattr(split, name).astype(kind, copy=False) for name, kind in _ARRAYS]
+    keep(entry, facts, arrays)
+
+
+def _kept(entry: Entry) -> Dataset | None:
+    """Return what `_keep` was given, or None if it is not there."""
+    content = fetch(entry, ("u1", *[kind for _, kind in _ARRAYS] * len(SPLIT_NAMES)))
+    if content is None:
+        return None
+    facts, (words, *arrays) = content
+    train, validation, test = (Split(*arrays[start : start + 3]) for start in range(0, len(arrays), 3))
+    return Dataset(
+        vocabulary=Vocabulary(tuple(words.tobytes().decode().split("\n"))),
+        train=train,
+        validation=validation,
+        test=test,
+        **{**facts, "problems": tuple(facts["problems"])},
+    )
 
 
 def _fingerprint(vocabulary: Vocabulary, splits: Sequence[Split]) -> str:

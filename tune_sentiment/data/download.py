@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tune_sentiment.data.cache import platform_folder
 from tune_sentiment.errors import DataError
 from tune_sentiment.masking import masked
 
@@ -42,7 +43,9 @@ def download_imdb(url: str | None = None, sha256: str | None = None, cache_folde
         raise DataError(f"a download's address must start with http:// or https://: {place}: correct it.")
     if not re.fullmatch(r"[0-9a-f]{64}", sha256):
         raise DataError(f"a SHA-256 must be 64 hexadecimal digits: {sha256[:80]!r}: correct it.")
-    folder = Path(cache_folder) if cache_folder else Path(pooch.os_cache("tune_sentiment"))
+    folder = Path(cache_folder) if cache_folder else platform_folder()
+    if folder is None:
+        raise DataError("a download needs a folder to be kept in: there is no home folder: name a cache folder.")
     name = "aclImdb_v1.tar.gz" if sha256 == OFFICIAL_SHA256 else f"aclImdb_{sha256[:12]}.tar.gz"
     pooch.get_logger().setLevel("WARNING")
     try:

@@ -1,7 +1,8 @@
 """Number the words of a stream of reviews: one pass over the text, one over the words."""
 
 from array import array
-from dataclasses import dataclass
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
@@ -9,11 +10,14 @@ from numpy.typing import NDArray
 
 from tune_sentiment.data.labels import MAX_SPELLINGS, classify
 from tune_sentiment.data.reviews import MAX_REVIEW_CHARS, Source, counted, listed, too_long
-from tune_sentiment.data.vocabulary import MAX_FILE_BYTES, MAX_WORDS, Vocabulary, tokenize
+from tune_sentiment.data.vocabulary import MAX_FILE_BYTES, MAX_WORDS, Vocabulary, words_in_bytes
 from tune_sentiment.errors import DataError
 
 _CHUNK_TOKENS = 10_000_000
 """Tokens that are numbered before they are set aside: 40 MB, so that freeing a chunk gives it back to the system."""
+
+_BLOCK_BYTES = 4_000_000
+"""Text whose words are numbered together: enough to do it fast, few enough to take little memory."""
 
 _MAX_LABEL_CHARS = 100
 
@@ -58,61 +62,135 @@ class _Numbers(dict[str, int]):
         return number
 
 
+class _Block(NamedTuple):
+    """Some consecutive reviews, their words numbered by first appearance in the block."""
+
+    words: list[str]
+    token_ids: NDArray[np.int32]
+    lengths: NDArray[np.int32]
+
+
+@dataclass
+class _WordNumbers:
+    """Numbers the words of block after block by first appearance."""
+
+    place: str
+    """How messages call the source."""
+    numbers: _Numbers = field(default_factory=_Numbers)
+    lengths: list[NDArray[np.int32]] = field(default_factory=list)
+    chunks: list[Chunk] = field(default_factory=list)
+    _first: int = 0
+    _num_reviews: int = 0
+    _waiting: list[NDArray[np.int32]] = field(default_factory=list)
+    """The blocks of the next chunk."""
+
+    def add(self, block: _Block) -> None:
+        """Take in a block.
+
+        Raises:
+            DataError: if the words have become too many.
+        """
+        ids = np.fromiter(map(self.numbers.__getitem__, block.words), dtype=np.int32, count=len(block.words))
+        token_ids = ids[block.token_ids]
+        if len(self.numbers) > MAX_WORDS or self.numbers.num_chars > MAX_FILE_BYTES:
+            raise self._too_many(block, token_ids)
+        self.lengths.append(block.lengths)
+        self._num_reviews += len(block.lengths)
+        self._waiting.append(token_ids)
+        if sum(map(len, self._waiting)) > _CHUNK_TOKENS:
+            self.close_chunk()
+
+    def close_chunk(self) -> None:
+        """Set aside what has been numbered since the last chunk, if anything."""
+        if not self._waiting:
+            return
+        self.chunks.append(Chunk(np.concatenate(self._waiting), self._first, self._num_reviews))
+        self._waiting, self._first = [], self._num_reviews
+
+    def _too_many(self, block: _Block, token_ids: NDArray[np.int32]) -> DataError:
+        num_chars = np.cumsum([len(word) for word in self.numbers])
+        first_too_many = min(MAX_WORDS, int(np.searchsorted(num_chars, MAX_FILE_BYTES, side="right")))
+        ends = np.cumsum(block.lengths)
+        review = int(np.searchsorted(ends, np.argmax(token_ids >= first_too_many), side="right"))
+        start = ends[review] - block.lengths[review]
+        words = [block.words[number] for number in block.token_ids[start : min(start + 3, ends[review])]]
+        return DataError(
+            f"reviews must be of words that recur, at most {MAX_WORDS:,} different ones in {MAX_FILE_BYTES:,} "
+            f"characters: {self.place} has more, such as {listed(words)}: name the column of the texts, or "
+            "give fewer reviews."
+        )
+
+
 def encode(source: Source) -> EncodedReviews:
     """Read `source` to its end and return its reviews in numbers; those without a word are left out.
 
     Raises:
         DataError: if nothing can be read, a review is too long, or a label is missing or unknown.
     """
-    word_numbers, spellings = _Numbers(), _Numbers()
-    number_of = word_numbers.__getitem__
-    tokens, lengths, labels = array("i"), array("i"), array("i")
-    is_test = bytearray()
+    words, spellings = _WordNumbers(source.place), _Numbers()
+    labels, is_test = array("i"), bytearray()
     keys: list[str] = []
-    chunks: list[Chunk] = []
-    first = num_empty = 0
-    for text, label, of_test, key in source.reviews:
-        if len(text) > MAX_REVIEW_CHARS:
-            raise too_long(f"one in {source.place}")
-        words = tokenize(text)
-        if not words:
-            num_empty += 1
-            continue
-        tokens.extend(map(number_of, words))
-        lengths.append(len(words))
-        labels.append(spellings[label[:_MAX_LABEL_CHARS].strip()])
-        is_test.append(of_test)
-        keys.append(key)
-        if len(tokens) > _CHUNK_TOKENS:
-            chunks.append(Chunk(np.array(tokens, dtype=np.int32), first, len(lengths)))
-            tokens, first = array("i"), len(lengths)
-        if len(word_numbers) > MAX_WORDS or word_numbers.num_chars > MAX_FILE_BYTES:
-            raise DataError(
-                f"reviews must be of words that recur, at most {MAX_WORDS:,} different ones in {MAX_FILE_BYTES:,} "
-                f"characters: {source.place} has more, such as {listed(words[:3])}: name the column of the texts, or "
-                "give fewer reviews."
-            )
-        if len(spellings) > MAX_SPELLINGS:
-            raise DataError(
-                f"labels must be few: {source.place} has more than {MAX_SPELLINGS:,}, such as "
-                f"{listed(list(spellings)[:3])}: name the column of the labels."
-            )
-    if not lengths:
-        raise DataError(f"a source must hold reviews: {source.place} holds none with a word: give another.")
-    chunks.append(Chunk(np.array(tokens, dtype=np.int32), first, len(lengths)))
+    texts: list[bytes] = []
+    num_bytes = num_empty = 0
+    # Arrow cuts and numbers a block on a thread, free of Python's lock, while the next block is read.
+    with ThreadPoolExecutor(1) as worker:
+        cut: Future[_Block] | None = None
+        for text, label, of_test, key in source.reviews:
+            if len(text) > MAX_REVIEW_CHARS:
+                raise too_long(f"one in {source.place}")
+            content = words_in_bytes(text)
+            if not content:
+                num_empty += 1
+                continue
+            texts.append(content)
+            num_bytes += len(content)
+            labels.append(spellings[label[:_MAX_LABEL_CHARS].strip()])
+            is_test.append(of_test)
+            keys.append(key)
+            if len(spellings) > MAX_SPELLINGS:
+                raise DataError(
+                    f"labels must be few: {source.place} has more than {MAX_SPELLINGS:,}, such as "
+                    f"{listed(list(spellings)[:3])}: name the column of the labels."
+                )
+            if num_bytes > _BLOCK_BYTES:
+                if cut is not None:
+                    words.add(cut.result())
+                cut = worker.submit(_cut, texts)
+                texts, num_bytes = [], 0
+        if not keys:
+            raise DataError(f"a source must hold reviews: {source.place} holds none with a word: give another.")
+        if cut is not None:
+            words.add(cut.result())
+        if texts:
+            words.add(_cut(texts))
+    words.close_chunk()
     spelled = np.array(labels)
     counts = np.bincount(spelled, minlength=len(spellings)).tolist()
     meaning, problems = classify(dict(zip(spellings, counts, strict=True)), source.place)
     if num_empty:
         problems.insert(0, f"Dropped {counted(num_empty)} without a word.")
     return EncodedReviews(
-        words=list(word_numbers),
-        chunks=chunks,
-        lengths=np.array(lengths, dtype=np.int32),
+        words=list(words.numbers),
+        chunks=words.chunks,
+        lengths=np.concatenate(words.lengths),
         labels=np.array([meaning[label] for label in spellings], dtype=np.int8)[spelled],
         is_test=np.frombuffer(is_test, dtype=np.bool_),
         keys=keys,
         problems=source.problems + problems,
+    )
+
+
+def _cut(texts: list[bytes]) -> _Block:
+    """Cut what `words_in_bytes` returned into words and number them."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    reviews = pc.ascii_split_whitespace(pa.array(texts, pa.string()))
+    numbered = reviews.values.dictionary_encode()
+    return _Block(
+        words=numbered.dictionary.to_numpy(zero_copy_only=False).tolist(),
+        token_ids=numbered.indices.to_numpy(),
+        lengths=np.diff(reviews.offsets.to_numpy()),
     )
 
 

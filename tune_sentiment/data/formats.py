@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from itertools import zip_longest
 from pathlib import Path
 
-from tune_sentiment.data.archive import ARCHIVE_SUFFIXES, read_archive, read_folder
+from tune_sentiment.data.archive import ARCHIVE_SUFFIXES, folders, read_archive, read_folder
 from tune_sentiment.data.reviews import Review, Source, lines, listed, shown
 from tune_sentiment.data.tables import TABLE_SUFFIXES, read_table
 from tune_sentiment.errors import DataError
@@ -50,6 +50,7 @@ def open_source(
     if (data_url or data_sha256) and source != "imdb":
         raise DataError(f"only `imdb` is downloaded: {shown(source, 300)} is not: leave `--data-url` out.")
     problems: list[str] = []
+    paths: tuple[Path, ...] = ()
     if source == "demo":
         from tune_sentiment.data.demo import demo_reviews
 
@@ -59,8 +60,10 @@ def open_source(
 
         archive = download_imdb(data_url, data_sha256, cache_folder)
         name, place, reviews = "imdb", str(archive), _not_swollen(read_archive(archive, problems), archive)
+        paths = (archive,)
     else:
         path = _recognise(source)
+        paths = _paths_of(path)
         name, place = _name_of(path), source
         if path.is_file() and path.suffix.lower() in TABLE_SUFFIXES:
             reviews = read_table(path, problems, text_column, label_column)
@@ -73,7 +76,7 @@ def open_source(
         raise DataError(
             f"only tables have columns: {shown(source, 300)} is none: leave `--text-column` and `--label-column` out."
         )
-    return Source(name, place, _readable(reviews, place), problems, generated=source == "demo")
+    return Source(name, place, _readable(reviews, place), problems, source == "demo", paths)
 
 
 def _readable(reviews: Iterator[Review], place: str) -> Iterator[Review]:
@@ -159,6 +162,14 @@ def _name_of(path: Path) -> str:
     if path.name == "reviews.txt":
         return path.resolve().parent.name
     return path.stem if path.suffix == ".pos" else path.resolve().name
+
+
+def _paths_of(path: Path) -> tuple[Path, ...]:
+    if path.is_dir():
+        return tuple(folders(path))
+    if path.name == "reviews.txt":
+        return (path, path.with_name("labels.txt"))
+    return (path, path.with_suffix(".neg")) if path.suffix == ".pos" else (path,)
 
 
 def _read(path: Path, problems: list[str]) -> Iterator[Review]:

@@ -36,6 +36,8 @@ class Source:
     reviews: Iterator[Review]
     problems: list[str] = field(default_factory=list)
     generated: bool = False
+    paths: tuple[Path, ...] = ()
+    """The files that are read, or the folders all of whose files are; none for what is generated."""
 
 
 def shown(value: object, limit: int = 60) -> str:

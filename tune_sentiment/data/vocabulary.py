@@ -20,8 +20,14 @@ MAX_FILE_BYTES = 128 << 20
 """All words of a vocabulary or a source together, and the longest vocabulary file that is read."""
 
 _LINE_BREAK_TAG = re.compile(r"<br\s*/?>")
+_LINE_BREAK_TAG_OF_ANY_CASE = re.compile(_LINE_BREAK_TAG.pattern, re.IGNORECASE)
 _DELETED = str.maketrans("", "", string.punctuation)
+_DELETED_BYTES = string.punctuation.encode()
 _PUNCTUATION = re.compile(f"[{re.escape(string.punctuation)}]+")
+# Python counts four control characters as white space that Arrow does not.
+_LOWER = bytes.maketrans(
+    b"\x1c\x1d\x1e\x1f" + string.ascii_uppercase.encode(), b"    " + string.ascii_lowercase.encode()
+)
 
 
 def tokenize(text: str) -> list[str]:
@@ -39,6 +45,21 @@ def tokenize(text: str) -> list[str]:
     # `translate` is the faster of the two on ASCII text only, and several times slower on any other.
     text = text.translate(_DELETED) if text.isascii() else _PUNCTUATION.sub("", text)
     return text.split()
+
+
+def words_in_bytes(text: str) -> bytes:
+    """Return the words that `tokenize` cuts `text` into as UTF-8, ASCII white space between them and nowhere else.
+
+    For text that is ASCII, as most is, in a third of the time: whole strings are turned at once, and no list is made.
+
+    >>> words_in_bytes("A GREAT film.<br />Don't  miss it!")
+    b'a great film dont  miss it'
+    """
+    if not text.isascii():
+        return " ".join(tokenize(text)).encode()
+    if "<" in text:
+        text = _LINE_BREAK_TAG_OF_ANY_CASE.sub(" ", text)
+    return text.encode().translate(_LOWER, _DELETED_BYTES).strip()
 
 
 @dataclass(frozen=True)
