@@ -3,6 +3,7 @@
 from array import array
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from itertools import accumulate
 from typing import NamedTuple
 
 import numpy as np
@@ -16,7 +17,7 @@ from tune_sentiment.errors import DataError
 _CHUNK_TOKENS = 10_000_000
 """Tokens that are numbered before they are set aside: 40 MB, so that freeing a chunk gives it back to the system."""
 
-_BLOCK_BYTES = 4_000_000
+_BLOCK_BYTES = 500_000
 """Text whose words are numbered together: enough to do it fast, few enough to take little memory."""
 
 _MAX_LABEL_CHARS = 100
@@ -108,8 +109,10 @@ class _WordNumbers:
         self._waiting, self._first = [], self._num_reviews
 
     def _too_many(self, block: _Block, token_ids: NDArray[np.int32]) -> DataError:
-        num_chars = np.cumsum([len(word) for word in self.numbers])
-        first_too_many = min(MAX_WORDS, int(np.searchsorted(num_chars, MAX_FILE_BYTES, side="right")))
+        totals = enumerate(accumulate(map(len, self.numbers)))
+        first_too_many = next(
+            number for number, num_chars in totals if number >= MAX_WORDS or num_chars > MAX_FILE_BYTES
+        )
         ends = np.cumsum(block.lengths)
         review = int(np.searchsorted(ends, np.argmax(token_ids >= first_too_many), side="right"))
         start = ends[review] - block.lengths[review]
@@ -185,12 +188,16 @@ def _cut(texts: list[bytes]) -> _Block:
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    reviews = pc.ascii_split_whitespace(pa.array(texts, pa.string()))
+    offsets = np.zeros(len(texts) + 1, dtype=np.int32)
+    np.cumsum([len(text) for text in texts], out=offsets[1:])
+    # From and to memory as it is: `pa.array` and `to_numpy` would import pandas, 40 MB and a third of a second.
+    joined = pa.StringArray.from_buffers(len(texts), pa.py_buffer(offsets), pa.py_buffer(b"".join(texts)))
+    reviews = pc.ascii_split_whitespace(joined)
     numbered = reviews.values.dictionary_encode()
     return _Block(
-        words=numbered.dictionary.to_numpy(zero_copy_only=False).tolist(),
-        token_ids=numbered.indices.to_numpy(),
-        lengths=np.diff(reviews.offsets.to_numpy()),
+        words=numbered.dictionary.to_pylist(),
+        token_ids=np.asarray(np.from_dlpack(numbered.indices), dtype=np.int32),
+        lengths=np.diff(np.asarray(np.from_dlpack(reviews.offsets), dtype=np.int32)),
     )
 
 
