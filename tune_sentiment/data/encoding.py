@@ -194,10 +194,11 @@ def _cut(texts: list[bytes]) -> _Block:
     joined = pa.StringArray.from_buffers(len(texts), pa.py_buffer(offsets), pa.py_buffer(b"".join(texts)))
     reviews = pc.ascii_split_whitespace(joined)
     numbered = reviews.values.dictionary_encode()
+    ends = np.asarray(np.from_dlpack(reviews.offsets), dtype=np.int32)
     return _Block(
         words=numbered.dictionary.to_pylist(),
         token_ids=np.asarray(np.from_dlpack(numbered.indices), dtype=np.int32),
-        lengths=np.diff(np.asarray(np.from_dlpack(reviews.offsets), dtype=np.int32)),
+        lengths=ends[1:] - ends[:-1],
     )
 
 
