@@ -18,13 +18,13 @@ from tests.conftest import BAD, GOOD
 
 pytestmark = pytest.mark.timeout(240)
 
-COMMANDS = ("search", "train", "report", "export", "evaluate", "compare", "predict", "serve", "list", "data")
 OF_THE_DESIGN = {
     "search": "--data --space --trials --time-budget --name --storage --epochs --seed --cpus-per-trial "
     "--gpus-per-trial --max-concurrent --address --confirm-top --confirm-seeds --resume --dry-run --json "
     "--dashboard --no-dashboard",
     "train": "--data --seed --out --embedding-dim --hidden-dim --n-layers --lr --clip --epochs --pooling",
     "report": "--open --storage --json --top --png",
+    "dashboard": "--open --storage --port",
     "export": "--out --trial --onnx --storage",
     "evaluate": "--data --split --json",
     "compare": "--data --split --json",
@@ -33,6 +33,7 @@ OF_THE_DESIGN = {
     "list": "--storage --json",
     "data": "--text-column --label-column --json",
 }
+COMMANDS = tuple(OF_THE_DESIGN)
 SMALLEST = ["--embedding-dim", "4", "--hidden-dim", "4", "--n-layers", "1", "--report-every", "5"]
 
 

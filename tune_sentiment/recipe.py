@@ -19,6 +19,7 @@ from tune_sentiment.search.budget import Interruption
 from tune_sentiment.search.checkpoints import KEPT, CheckpointSweeper, running_bytes
 from tune_sentiment.search.cluster import cluster
 from tune_sentiment.search.confirm import COURSE_TRIAL, candidates, confirmation_seeds, enqueue
+from tune_sentiment.search.metrics import exported_metrics
 from tune_sentiment.search.outcome import (
     TEST_SCORES,
     add_session,
@@ -28,6 +29,7 @@ from tune_sentiment.search.outcome import (
     set_phase,
 )
 from tune_sentiment.search.probe import probe_gpu
+from tune_sentiment.search.ray_dashboard import RayDashboard
 from tune_sentiment.search.records import Observer, Outcome, Plan, TrialRecord
 from tune_sentiment.search.resources import Machine, cluster_machine, this_machine
 from tune_sentiment.search.run import Phase, run_phase
@@ -57,7 +59,7 @@ def run(
     dashboard: bool,
     token: bool,
     on_plan: Callable[[Plan], None] | None,
-    on_dashboard: Callable[[str], None] | None,
+    on_dashboard: Callable[[RayDashboard], None] | None,
     on_stuck: Callable[[str], None] | None,
 ) -> Outcome:
     """Run the search to its end and return what it found.
@@ -87,6 +89,8 @@ def run(
         plan = make_plan(preparation, here, gpu=_probe_gpu(preparation, here))
         if on_plan:
             on_plan(plan)
+        targets_file = preparation.folder.targets_file if address is None else None
+        metrics = stack.enter_context(exported_metrics(targets_file, preparation.folder.name))
         phase = Phase(
             folder=preparation.folder,
             studies=studies,
@@ -94,7 +98,7 @@ def run(
             data=preparation.data,
             plan=plan,
             seed=preparation.request.seed,
-            observers=[*observers, live_report],
+            observers=[*observers, live_report, metrics],
             interruption=interruption,
             command_started=preparation.started,
             time_budget=preparation.request.time_budget,

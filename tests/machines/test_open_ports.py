@@ -21,8 +21,9 @@ import pytest
 LISTED = ("ray::DashboardAgent", "monitor.py", "dashboard.py")
 """The processes whose Prometheus figures answer without the token, to this machine alone; see SECURITY.md."""
 
-PRIVATE = ("film", "corpus", "reviews.pos")
-"""Of the reviews and the paths: nothing that may stand in an answer."""
+NAME = "private-name"
+PRIVATE = ("film", "corpus", "reviews.pos", NAME, "hidden_dim")
+"""Of the reviews, the paths, the search's name and the settings: nothing that may stand in an answer."""
 
 
 def called(process: psutil.Process) -> str:
@@ -36,7 +37,7 @@ class Running:
 
     def __init__(self, corpus: Path, space: str, storage: Path) -> None:
         environment = os.environ | {"RAY_AUTH_MODE": "disabled"}
-        words = ["--data", str(corpus), "--space", space, "--storage", str(storage), "--name", "open"]
+        words = ["--data", str(corpus), "--space", space, "--storage", str(storage), "--name", NAME]
         self.process = psutil.Popen(
             [sys.executable, "-m", "tune_sentiment", "search", *words, "--trials", "500", "--dashboard"],
             env=environment,
@@ -59,7 +60,7 @@ class Running:
 
     def wait_for_trials(self, storage: Path) -> None:
         """Wait until a trial has reported a loss, when every process that there will be is there."""
-        study, deadline = storage / "open" / "study.log", time.monotonic() + 150
+        study, deadline = storage / NAME / "study.log", time.monotonic() + 150
         while not (study.exists() and "intermediate_value" in study.read_text()):
             assert time.monotonic() < deadline and self.process.poll() is None, "the search did not get going"
             time.sleep(0.5)

@@ -1,10 +1,11 @@
 """One function for every command: the Python API of the package."""
 
 from tune_sentiment.api.bundles import compare, describe, evaluate, load, serve
-from tune_sentiment.api.searches import export, list_searches, plan_search, report, retrain, search, train
+from tune_sentiment.api.searches import dashboard, export, list_searches, plan_search, report, retrain, search, train
 
 __all__ = [
     "compare",
+    "dashboard",
     "describe",
     "evaluate",
     "export",

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     import optuna
 
     from tune_sentiment.config import TrainSettings
+    from tune_sentiment.search.ray_dashboard import RayDashboard
     from tune_sentiment.search.records import Observer, Outcome, Plan, TrialRecord
     from tune_sentiment.training.loop import Progress
 
@@ -21,7 +22,7 @@ def search(
     data: str | None = None,
     *,
     on_plan: "Callable[[Plan], None] | None" = None,
-    on_dashboard: Callable[[str], None] | None = None,
+    on_dashboard: "Callable[[RayDashboard], None] | None" = None,
     on_stuck: Callable[[str], None] | None = None,
     observers: "Sequence[Observer]" = (),
     dashboard: bool = True,
@@ -31,7 +32,7 @@ def search(
     """Search the best setting for `data` (the demo corpus without), confirm it, export it, and return what was found.
 
     `options` are those of `intake.prepare`. `observers` watch it run, `on_plan` gets the plan before the first
-    trial, `on_dashboard` the address of Ray's dashboard;
+    trial, `on_dashboard` how to open Ray's dashboard;
     without `token`, the private cluster does not ask for Ray's token, which is warned of;
     `on_stuck` gets the command that resumes if an interrupted search cannot stop by itself, and should end the process.
 
@@ -145,6 +146,29 @@ def report(experiment: str, storage: str = DEFAULT_STORAGE) -> "tuple[Outcome, o
     write_csv(outcome, folder.leaderboard_file)
     write_report(outcome, study, folder.report_file)
     return outcome, study
+
+
+def dashboard(
+    experiment: str,
+    *,
+    storage: str = DEFAULT_STORAGE,
+    port: int = 8080,
+    on_ready: Callable[[str], None] = lambda address: None,
+) -> None:
+    """Show a search, running or finished, in optuna-dashboard on 127.0.0.1 until Ctrl-C or SIGTERM; it is only read.
+
+    `on_ready` gets the address, which holds a token, once it answers. port: 0 takes a free one.
+
+    Raises:
+        StudyError: if there is no such search, or no trial of it yet.
+        SettingsError: if the extra `[dashboard]` is not installed.
+        ResourceError: if the port is in use.
+    """
+    from tune_sentiment.results.study_page import run
+    from tune_sentiment.search.folder import find_folder
+    from tune_sentiment.search.read_only import shown_study
+
+    run(*shown_study(find_folder(experiment, Path(storage))), port=port, on_ready=on_ready)
 
 
 def export(

@@ -1,6 +1,7 @@
-"""The commands over searches: search, report, export, list."""
+"""The commands over searches: search, report, dashboard, export, list."""
 
 import time
+from functools import partial
 from typing import Annotated, Any
 
 import typer
@@ -88,6 +89,21 @@ def report(
     from tune_sentiment.console import searches as console
 
     console.report(experiment, storage, top=top, open_page=open_page, png=png, as_json=as_json)
+
+
+@app.command()
+def dashboard(
+    experiment: Experiment,
+    storage: Storage = "experiments",
+    port: Annotated[int, typer.Option(help="0 takes a free one.")] = 8080,
+    open_page: Annotated[bool, typer.Option("--open", help="Open it in the browser.")] = False,
+) -> None:
+    """Show a search, running or finished, in optuna-dashboard on 127.0.0.1 until Ctrl-C; it is only read."""
+    from tune_sentiment import api
+    from tune_sentiment.console import searches as console
+
+    show = partial(console.study_page, open_page=open_page)
+    api.dashboard(experiment, storage=storage, port=port, on_ready=show)
 
 
 @app.command()

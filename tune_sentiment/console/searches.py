@@ -8,10 +8,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from tune_sentiment.console.output import print_json, stderr, stdout
 
 if TYPE_CHECKING:
+    from tune_sentiment.search.ray_dashboard import RayDashboard
     from tune_sentiment.search.records import Outcome, Plan
 
 
@@ -30,9 +32,7 @@ def search(options: dict[str, Any], dashboard: bool, as_json: bool) -> None:
             observers=[progress_for(sys.stderr)],
             on_plan=lambda plan: log.print(plan_table(plan)),
             on_stuck=give_up,
-            on_dashboard=lambda address: log.print(
-                f"Ray dashboard: {address} (its token: `ray get-auth-token`)", style="dim"
-            ),
+            on_dashboard=ray_dashboard,
         )
     if as_json:
         print_json(outcome_facts(outcome))
@@ -40,6 +40,17 @@ def search(options: dict[str, Any], dashboard: bool, as_json: bool) -> None:
     out = stdout()
     out.print(table(outcome, width=out.width))
     out.print(summary(outcome))
+
+
+def ray_dashboard(found: "RayDashboard") -> None:
+    """Print on stderr how to open Ray's dashboard; unbroken lines, since they hold commands to be copied."""
+    lines = (
+        f"Ray dashboard: {found.address}",
+        f"  its token: {found.token_command or found.token_note}",
+        f"  from another machine: {found.tunnel}",
+    )
+    for line in lines:
+        stderr().print(line, style="dim", soft_wrap=True, markup=False)
 
 
 INTERRUPTED = 130
@@ -90,6 +101,20 @@ def report(experiment: str, storage: str, *, top: int, open_page: bool, png: str
         out.print(summary(outcome))
     if open_page:
         webbrowser.open(page.as_uri())
+
+
+def study_page(address: str, *, open_page: bool) -> None:
+    """Print where optuna-dashboard answers, on stdout, for programs that wait for it."""
+    from tune_sentiment.search.ray_dashboard import tunnel
+
+    sys.stdout.write(f"optuna-dashboard at {address}\n")
+    sys.stdout.flush()
+    sys.stderr.write(
+        f"from another machine: {tunnel(urlsplit(address).netloc)}\n"
+        "the search is only read, nothing can be changed there; Ctrl-C stops the page\n"
+    )
+    if open_page:
+        webbrowser.open(address)
 
 
 def outcome_facts(outcome: "Outcome") -> dict[str, Any]:

@@ -7,11 +7,13 @@ import sys
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from tune_sentiment.errors import ResourceError
 from tune_sentiment.search.private_cluster import kept_private
+from tune_sentiment.search.ray_dashboard import RayDashboard, joined_dashboard, private_dashboard
 from tune_sentiment.search.reaper import reaping
 
 ENVIRONMENT = {
@@ -37,8 +39,8 @@ class Joined:
 
     resources: dict[str, float]
     """Ray's `cluster_resources()`."""
-    dashboard: str | None
-    """Address of the dashboard's page, if it runs."""
+    dashboard: RayDashboard | None
+    """How to open the dashboard, if it runs."""
 
 
 @contextmanager
@@ -55,6 +57,7 @@ def cluster(*, address: str | None, cpus: float, gpus: float, dashboard: bool, t
     import ray
     from ray.exceptions import RayError
 
+    own_token = bool(os.environ.get("RAY_AUTH_TOKEN"))
     private: AbstractContextManager[dict[str, Any]] = (
         private_surroundings(token=token) if address is None else nullcontext({})
     )
@@ -89,7 +92,8 @@ def cluster(*, address: str | None, cpus: float, gpus: float, dashboard: bool, t
         logging.getLogger("ray").setLevel(logging.ERROR)
         try:
             url = getattr(context, "dashboard_url", None)
-            yield Joined(ray.cluster_resources(), f"http://{url}" if url else None)
+            opened = joined_dashboard if address else partial(private_dashboard, asks=token, own_token=own_token)
+            yield Joined(ray.cluster_resources(), opened(url) if url else None)
         finally:
             ray.shutdown()
 

@@ -54,6 +54,11 @@ class SearchFolder:
         return self.path / "leaderboard.csv"
 
     @property
+    def targets_file(self) -> Path:
+        """Where Prometheus finds the running search; one folder for all searches, for one line in its settings."""
+        return self.path.parent / ".prometheus" / f"{self.name}.json"
+
+    @property
     def bundle(self) -> Path:
         """The exported winner."""
         return self.path / "best"

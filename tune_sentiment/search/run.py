@@ -96,9 +96,12 @@ def run_phase(
             threads=max(1, int(phase.plan.cpus_per_trial)),
             use_gpu=phase.plan.gpus_per_trial > 0,
             timeout=phase.trial_timeout,
+            shown_as=f"{phase.folder.name}, {name}",
         ),
         {"cpu": phase.plan.cpus_per_trial, "gpu": phase.plan.gpus_per_trial},
     )
+    # What Ray's dashboard calls the processes: Ray Tune's wrapper has a name that says nothing.
+    trainable.__name__ = trainable.__qualname__ = ReviewTrainable.__name__
     tuner = tune.Tuner(
         trainable,
         tune_config=tune.TuneConfig(

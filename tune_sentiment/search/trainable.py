@@ -6,6 +6,7 @@ import gc
 import os
 import resource
 import shutil
+import sys
 import time
 import traceback
 from collections.abc import Iterator
@@ -50,18 +51,32 @@ class ReviewTrainable(tune.Trainable):
     """
 
     def setup(  # type: ignore[override]  # `tune.with_parameters` gives the rest
-        self, config: dict[str, Any], data: TrainingData, threads: int, use_gpu: bool, timeout: float | None = None
+        self,
+        config: dict[str, Any],
+        data: TrainingData,
+        threads: int,
+        use_gpu: bool,
+        timeout: float | None = None,
+        shown_as: str = "",
     ) -> None:
-        """Keep the data for all trials of this process, and begin the first; `timeout` in seconds is for each."""
+        """Keep the data for all trials of this process, and begin the first.
+
+        timeout: seconds for each. shown_as: what Ray's dashboard calls the process, beside its first trial's number.
+        """
         torch.set_num_threads(threads)
         use_huge_pages()
         self._timeout = timeout
         self._hang_report: IO[bytes] | None = None
         self._data = data
+        self._shown_as = f"{shown_as}: trials from {config['number']} on"
         self._device = "cuda" if use_gpu and torch.cuda.is_available() else "cpu"
         # What is loaded by now stays: looking through all of torch for garbage takes 0.1 s, and every trial would pay.
         gc.freeze()
         self._begin(config)
+
+    def __repr__(self) -> str:
+        """Return what Ray's dashboard shows; asked for once, so that it names the first of many trials only."""
+        return self._shown_as
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         """Begin the next trial in the same process."""
@@ -71,6 +86,7 @@ class ReviewTrainable(tune.Trainable):
     def _begin(self, config: dict[str, Any]) -> None:
         self._settings = TrainSettings(**{name: config[name] for name in TrainSettings.model_fields})
         self._seed = config["seed"]
+        self._number = config["number"]
         self._state: TrainingState | None = None
         self._progress: Iterator[Progress] = iter(())
         give_back_memory()
@@ -85,6 +101,7 @@ class ReviewTrainable(tune.Trainable):
         self._best_file.unlink(missing_ok=True)
         self._checkpoint_to_load: str | None = config["resume_from"]
         self._watch_for_hang()
+        self._log(self._settings)
 
     def step(self) -> dict[str, Any]:
         """Train up to the next report and return it."""
@@ -108,6 +125,7 @@ class ReviewTrainable(tune.Trainable):
             reason = f"error: {type(problem).__name__}: {problem}".splitlines()[0]
             return self._failed(reason, details=traceback.format_exc())
         self._last = progress
+        self._log(f"step {progress.step}, validation loss {progress.val_loss:.4f}, best {progress.best_val_loss:.4f}")
         done = progress.step == self._max_steps()
         return self._result(progress, failure="", done=done)
 
@@ -183,6 +201,10 @@ class ReviewTrainable(tune.Trainable):
         assert self._state is not None
         return self._state.model.state_dict()
 
+    def _log(self, what: object) -> None:
+        """Write a line into the log of this process, where Ray's dashboard shows which trial it is at."""
+        sys.stdout.write(f"trial {self._number}: {what}\n")
+
     def _max_steps(self) -> int:
         return total_steps(self._settings, len(self._data.train))
 
@@ -191,6 +213,7 @@ class ReviewTrainable(tune.Trainable):
         return hung.read_text(encoding="utf-8", errors="replace") if hung.exists() else ""
 
     def _failed(self, reason: str, details: str = "") -> dict[str, Any]:
+        self._log(f"failed: {reason}")
         self._state = None
         last = self._last or Progress(
             step=0,
