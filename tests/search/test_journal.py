@@ -72,3 +72,19 @@ def test_a_disk_that_fails_later_is_heard_of_at_the_next_line(
     monkeypatch.undo()
     study.tell(study.ask(), 0.5)
     assert study.trials[-1].value == 0.5
+
+
+def test_the_file_is_opened_only_to_read_what_is_new_also_of_others(
+    tmp_path: Path, study: optuna.Study, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = optuna.load_study(storage=open_journal(SearchFolder(tmp_path)), study_name="search")
+    study.tell(study.ask(), 0.5)
+    assert [trial.value for trial in other.trials] == [0.5]
+    opened: list[Any] = []
+    really = open
+    monkeypatch.setattr("builtins.open", lambda *a, **k: (opened.append(a), really(*a, **k))[1])
+    assert [trial.value for trial in other.trials] == [0.5]
+    assert opened == []
+    study.tell(study.ask(), 0.4)
+    assert [trial.value for trial in other.trials] == [0.5, 0.4]
+    assert opened != []

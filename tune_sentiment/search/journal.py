@@ -5,6 +5,7 @@ import json
 import os
 import threading
 import time
+from collections.abc import Iterator
 from typing import IO, Any
 
 from optuna.storages import JournalStorage
@@ -39,6 +40,12 @@ class WholeLines(JournalFileBackend):
     def __reduce__(self) -> tuple[type["WholeLines"], tuple[str]]:
         """Be made anew where Ray Tune pickles the study's searcher: a lock and a timer cannot be."""
         return WholeLines, (self._file_path,)
+
+    def read_logs(self, log_number_from: int) -> Iterator[dict[str, Any]]:  # type: ignore[override]
+        """Yield the lines from that number on; mostly there are none, which the size of the file tells."""
+        if os.stat(self._file_path).st_size == self._log_number_offset.get(log_number_from):
+            return iter(())
+        return super().read_logs(log_number_from)
 
     def append_logs(self, logs: list[dict[str, Any]]) -> None:
         """Append whole lines or nothing.
