@@ -1,7 +1,9 @@
 """A small corpus, and a watcher that writes down what it sees."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import settings
@@ -12,6 +14,10 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ["TUNE_SENTIMENT_NO_CACHE"] = "1"
 
 from tune_sentiment.search.records import Snapshot, TrialRecord
+
+if TYPE_CHECKING:
+    from tests.store import Store
+    from tune_sentiment.search.folder import SearchFolder
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -77,3 +83,27 @@ def space(tmp_path_factory: pytest.TempPathFactory) -> str:
     path = tmp_path_factory.mktemp("space") / "tiny.yaml"
     path.write_text(SPACE, encoding="utf-8")
     return str(path)
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> "Iterator[Store]":
+    """An S3 server with an empty bucket, named `bucket`; this process and its children reach it."""
+    from tests.store import Store
+
+    started = Store(tmp_path_factory.mktemp("machines"))
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in started.environment.items():
+            patch.setenv(name, value)
+        yield started
+    started.close()
+
+
+@pytest.fixture
+def in_store(store: "Store", tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> "SearchFolder":
+    """The working copy of a search, for which there is nothing in the store yet."""
+    from tune_sentiment.search.places import new_place
+
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    made = new_place(f"s3://bucket/{tmp_path.name}", "mine")
+    made.path.mkdir(parents=True)
+    return made

@@ -115,7 +115,12 @@ def test_the_plan_is_told_before_the_first_trial(outcome: Outcome, plans: list[P
 def test_the_fingerprint_the_seeds_and_the_versions_are_written_down(outcome: Outcome) -> None:
     request = json.loads(Path(outcome.folder, "search.json").read_text(encoding="utf-8"))
     assert len(request["dataset"]["fingerprint"]) == 64
-    assert request["versions"]["optuna"] and request["seed"] == 0
+    assert request["versions"]["optuna"] and request["versions"]["device"] and request["seed"] == 0
+    card = Path(outcome.folder, "best", "README.md").read_text(encoding="utf-8")
+    assert request["dataset"]["fingerprint"] in card
+    for name in request["versions"]:  # with the git revision, in a checkout
+        assert f"| {name} |" in card
+    assert request["versions"]["torch"] in card and request["versions"].get("git revision", "") in card
     assert request["command"].startswith("python -m tune_sentiment search --data ")
 
 

@@ -108,6 +108,13 @@ def test_other_epochs_are_another_space(begun: Preparation) -> None:
         resume(begun, epochs=9)
 
 
+def test_a_damaged_search_json_is_named_with_what_is_left_and_nothing_is_begun(begun: Preparation) -> None:
+    begun.folder.request_file.write_text('{"format_version": 1, "tria', encoding="utf-8")
+    with pytest.raises(StudyError, match=r"^search\.json must be whole: .*x/search\.json is not .*weights in .*ray"):
+        resume(begun)
+    assert [entry.name for entry in begun.folder.path.iterdir()] == ["search.json"]
+
+
 def test_search_json_says_what_it_ran_on(begun: Preparation) -> None:
     versions = begun.request.versions
     assert {"python", "torch", "ray", "optuna", "device"} <= versions.keys()

@@ -12,7 +12,7 @@ from tune_sentiment.errors import SettingsError, StudyError
 from tune_sentiment.masking import masked
 from tune_sentiment.preparation import Preparation, command_of, completed, load
 from tune_sentiment.search.database import check_study_url
-from tune_sentiment.search.folder import find_folder, free_folder
+from tune_sentiment.search.places import existing_place, new_place
 from tune_sentiment.search.request import SearchRequest, read_request, validated_request
 from tune_sentiment.search.space import Space, load_space, space_from_dict, widened
 from tune_sentiment.search.study import Studies, environment, now, open_storage
@@ -125,7 +125,7 @@ def _new(
     space = load_space(chosen)
     if given["epochs"] is not None:
         space = space.override(epochs=given["epochs"])
-    folder = free_folder(Path(storage), name or default_name(given["data"]))
+    folder = new_place(storage, name or default_name(given["data"]))
     if given["study"] is not None:
         request = request.model_copy(update={"study": given["study"], "study_prefix": f"{folder.name}/"})
         check_free(open_storage(folder, request.study_place), given["study"])
@@ -144,7 +144,7 @@ def _resumed(
 ) -> Preparation:
     if name is None:
         raise SettingsError("a search is resumed by its name: --resume without --name: see `list` for the names.")
-    folder = find_folder(name, Path(storage))
+    folder = existing_place(name, storage)
     before = read_request(folder)
     if given["seed"] not in (None, before.seed):
         raise StudyError(

@@ -109,7 +109,8 @@ def make_plan(
         )
 
     planned = plan(0.0)
-    check_room(planned, space.largest(), preparation.dataset.vocabulary.size, request.resources.max_disk)
+    words, states = preparation.dataset.vocabulary.size, preparation.folder.states_kept
+    check_room(planned, space.largest(), words, request.resources.max_disk, states)
     if not estimate:
         return planned
     runs = preparation.confirm_runs
@@ -132,7 +133,7 @@ def resume_command(preparation: Preparation) -> str:
     """Return the command that continues this search."""
     folder = preparation.folder
     words = ["python", "-m", "tune_sentiment", "search", "--resume", "--name", folder.name]
-    return shlex.join([*words, "--storage", str(folder.path.parent)])
+    return shlex.join([*words, "--storage", folder.storage])
 
 
 def command_of(options: Mapping[str, Any]) -> str:

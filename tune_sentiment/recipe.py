@@ -61,8 +61,11 @@ def run(
     on_plan: Callable[[Plan], None] | None,
     on_dashboard: Callable[[RayDashboard], None] | None,
     on_stuck: Callable[[str], None] | None,
+    storage_failure: Callable[[], str],
 ) -> Outcome:
     """Run the search to its end and return what it found.
+
+    `storage_failure` returns why it must stop as nothing can be kept any more, or nothing.
 
     Raises:
         InterruptedSearch: if the user stopped it; all of it is kept.
@@ -103,6 +106,7 @@ def run(
             command_started=preparation.started,
             time_budget=preparation.request.time_budget,
             trial_timeout=preparation.request.resources.trial_timeout,
+            storage_failure=storage_failure,
         )
         start_seconds = time.monotonic() - preparation.started
         _search(preparation, phase, start_seconds)
@@ -156,7 +160,7 @@ def _sweeper(preparation: Preparation, phase: Phase, earlier: Sequence[TrialReco
         keep=max(KEPT, preparation.request.confirm_top),
         always=[COURSE_TRIAL],
         max_bytes=preparation.request.resources.max_disk,
-        reserved_bytes=phase.plan.slots * running_bytes(largest, words),
+        reserved_bytes=phase.plan.slots * running_bytes(largest, words, preparation.folder.states_kept),
     )
 
 

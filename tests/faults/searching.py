@@ -19,7 +19,12 @@ NAME = "cut"
 
 
 def start_search(
-    corpus: Path, space: str, storage: Path, trials: int, *options: str, environment: Mapping[str, str] | None = None
+    corpus: Path,
+    space: str,
+    storage: Path | str,
+    trials: int,
+    *options: str,
+    environment: Mapping[str, str] | None = None,
 ) -> subprocess.Popen[str]:
     """Start a search in a session of its own."""
     words = ["search", "--data", str(corpus), "--space", space, "--storage", str(storage), "--name", NAME]
@@ -27,7 +32,7 @@ def start_search(
                  environment=environment)  # fmt: skip
 
 
-def start_resume(storage: Path, *options: str) -> subprocess.Popen[str]:
+def start_resume(storage: Path | str, *options: str) -> subprocess.Popen[str]:
     return start("search", "--resume", "--name", NAME, "--storage", str(storage), *options)
 
 

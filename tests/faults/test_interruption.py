@@ -48,7 +48,7 @@ def test_a_search_keeps_its_time_budget_from_start_to_bundle(corpus: Path, space
     facts = json.loads(output)
     assert facts["phase"] == "done" and facts["winner"]["val_losses"]
     assert not [trial for trial in facts["trials"] if trial["fate"] == "running"]
-    assert seconds < 45 + 10
+    assert 45 - 10 < seconds < 45 + 10
 
 
 def test_two_searches_under_one_name_at_once_are_refused(corpus: Path, space: str, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 from tests.search.test_confirm import trial
 from tune_sentiment.config import TrainSettings
 from tune_sentiment.errors import SettingsError
-from tune_sentiment.search.checkpoints import CheckpointSweeper, best_bytes, check_room, in_bytes
+from tune_sentiment.search.checkpoints import CheckpointSweeper, OnDisk, best_bytes, check_room, in_bytes
 from tune_sentiment.search.folder import SearchFolder
 from tune_sentiment.search.resources import Machine, plan_search
 from tune_sentiment.training.checkpoint import BEST_FILE, save_weights
@@ -50,8 +50,8 @@ def test_a_loser_is_looked_for_once_and_again_at_the_end_for_what_ray_wrote_late
     checkpoints(tmp_path, range(60))
     watching = sweeper(tmp_path)
     looked: list[int] = []
-    delete = watching._delete
-    monkeypatch.setattr(watching, "_delete", lambda number: (looked.append(number), delete(number)))
+    delete = OnDisk.delete
+    monkeypatch.setattr(OnDisk, "delete", lambda place, number: (looked.append(number), delete(place, number)))
     for number in range(60):
         watching.on_trial_end(trial(number, 0.5 + number / 100))
     assert looked == list(range(2, 59))

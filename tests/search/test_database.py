@@ -1,21 +1,30 @@
-"""The study in a shared database: a real PostgreSQL, on this machine only."""
+"""The study in a shared database: a real PostgreSQL and a real MariaDB, on this machine only."""
 
 import os
 import shutil
 import socket
 import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from optuna.samplers import RandomSampler
+from sqlalchemy import Engine, create_engine, text
+from sqlalchemy.exc import OperationalError
 
 from tests.faults.searching import start_resume, start_search, wait_until
+from tests.search.test_sampler import result
 from tune_sentiment import api
 from tune_sentiment.errors import SettingsError, StudyError
-from tune_sentiment.intake import prepare
-from tune_sentiment.search.database import check_study_url
+from tune_sentiment.intake import check_free, prepare
+from tune_sentiment.search.database import StudyPlace, check_study_url
+from tune_sentiment.search.folder import SearchFolder
 from tune_sentiment.search.records import TrialRecord
+from tune_sentiment.search.sampler import StudySearch
+from tune_sentiment.search.space import load_space
+from tune_sentiment.search.study import SEARCH_STUDY, open_storage, records
 
 
 def binaries() -> Path | None:
@@ -90,6 +99,84 @@ def test_a_search_in_postgresql_is_killed_resumed_reported_and_exported(
         prepare(str(corpus), space=space, name="cut", storage=str(tmp_path / "elsewhere"), study=postgresql)
     other = prepare(str(corpus), space=space, name="other", storage=str(tmp_path), study=postgresql)
     assert other.request.study_prefix == "other/"
+
+
+@pytest.fixture(scope="module")
+def mysql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """URL of an empty database."""
+    server = shutil.which("mariadbd", path=f"{os.environ['PATH']}:/usr/sbin")
+    if server is None:
+        pytest.skip("no MariaDB here (Debian: apt-get install mariadb-server-core)")
+    folder = tmp_path_factory.mktemp("mysql")
+    (folder / "data").mkdir()
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    options = ["--no-defaults", "--skip-grant-tables", *(["--user=root"] if os.geteuid() == 0 else [])]
+    running = subprocess.Popen(
+        [server, *options, f"--datadir={folder / 'data'}", f"--socket={folder / 'socket'}", f"--port={port}",
+         "--bind-address=127.0.0.1"],
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    engine = create_engine(f"mysql+pymysql://root@127.0.0.1:{port}")
+    wait_until(lambda: answers(engine), 60, "MariaDB")
+    with engine.begin() as connection:
+        connection.execute(text("CREATE DATABASE optuna"))
+    engine.dispose()
+    yield f"mysql://root@127.0.0.1:{port}/optuna"
+    running.terminate()
+    running.wait(timeout=60)
+
+
+def answers(engine: Engine) -> bool:
+    try:
+        with engine.connect():
+            return True
+    except OperationalError:
+        return False
+
+
+# Three trials: one ends, one is stopped, and the process dies in the middle of the third.
+DIES = """
+import os, sys
+from tests.search.test_database import searcher
+from tests.search.test_sampler import result
+
+search = searcher(sys.argv[1], sys.argv[2])
+for name in "abc":
+    search.suggest(name)
+    search.on_trial_result(name, result(100, 0.7, 0.7))
+search.on_trial_complete("a", result(300, 0.5, 0.4))
+search.on_trial_complete("b", result(200, 0.6, 0.6))
+os._exit(9)
+"""
+
+
+def searcher(url: str, folder: str) -> StudySearch:
+    place = SearchFolder(Path(folder))
+    studies = open_storage(place, StudyPlace(url, "mine/"))
+    return StudySearch(
+        storage=studies.storage, study_name=studies.name_of(SEARCH_STUDY), sampler=RandomSampler(seed=0),
+        space=load_space("course"), seed=0, folder=place,
+    )  # fmt: skip
+
+
+def test_a_study_in_mysql_survives_its_process_and_goes_on(mysql: str, tmp_path: Path) -> None:
+    died = subprocess.run([sys.executable, "-c", DIES, mysql, tmp_path], capture_output=True, text=True, check=False)
+    assert died.returncode == 9, died.stderr
+    search = searcher(mysql, str(tmp_path))
+    before = records(search.study)
+    assert [record.fate for record in before] == ["complete", "stopped", "running"]
+    assert [record.curve for record in before] == [((100, 0.7), (300, 0.5)), ((100, 0.7), (200, 0.6)), ((100, 0.7),)]
+    config = search.suggest("again")
+    assert isinstance(config, dict) and config["number"] == 2  # under its number
+    search.on_trial_complete("again", result(300, 0.3, 0.3))
+    assert search.suggest("next")["number"] == 3  # type: ignore[index, call-overload]
+    after = records(search.study)
+    assert after[:2] == before[:2] and after[2].best_val_loss == 0.3
+    assert not (tmp_path / "study.log").exists()
+    with pytest.raises(StudyError, match=r"^a new search needs a name of its own: mysql://\*\*\*@127.* holds 'mine/"):
+        check_free(open_storage(SearchFolder(tmp_path), StudyPlace(mysql, "mine/")), mysql)
 
 
 @pytest.mark.parametrize(

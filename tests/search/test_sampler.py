@@ -10,7 +10,7 @@ from optuna.trial import TrialState
 
 from tune_sentiment.search.folder import SearchFolder, make_folder
 from tune_sentiment.search.sampler import LOSSES, StudySearch, tpe
-from tune_sentiment.search.space import load_space
+from tune_sentiment.search.space import load_space, space_from_dict, widened
 from tune_sentiment.search.study import SEARCH_STUDY, open_storage, open_study, record_of, seed_of_trial
 
 
@@ -23,7 +23,7 @@ def searcher(path: Path, seed: int = 0, sampler: Any = None, wanted: float = mat
         sampler=sampler or RandomSampler(seed=0),
         space=load_space("course"),
         seed=seed,
-        folder=path,
+        folder=folder,
         wanted=wanted,
     )
 
@@ -158,12 +158,13 @@ def test_a_trial_that_could_not_write_is_left_to_be_continued(tmp_path: Path) ->
     assert search.study.trials[0].state == TrialState.RUNNING
 
 
-def test_the_sampler_moves_away_from_a_corner_where_trials_diverge(tmp_path: Path) -> None:
+@pytest.mark.parametrize("failure", ["diverged", "out of memory"])
+def test_the_sampler_moves_away_from_a_corner_where_trials_fail(tmp_path: Path, failure: str) -> None:
     search = searcher(tmp_path, sampler=tpe(load_space("course"), seed=1))
     for index in range(60):
         config = search.suggest(str(index))
         if config["lr"] > 2e-3:
-            search.on_trial_complete(str(index), result(100, 100.0, 100.0, "diverged"))
+            search.on_trial_complete(str(index), result(100, 100.0, 100.0, failure))
         else:
             search.on_trial_complete(str(index), result(300, 0.5, 0.5 + config["clip"] / 100))
     rates = [trial.params["lr"] for trial in search.study.trials]
@@ -171,6 +172,29 @@ def test_the_sampler_moves_away_from_a_corner_where_trials_diverge(tmp_path: Pat
     late = sum(rate > 2e-3 for rate in rates[-20:]) / 2
     assert early >= 2
     assert late < early / 2
+
+
+def test_a_space_that_was_widened_is_searched_where_it_is_new(tmp_path: Path) -> None:
+    folder = SearchFolder(tmp_path)
+    make_folder(folder)
+    narrow, wide = (
+        space_from_dict(
+            {"name": "lr", "search": {"lr": {"type": "float", "low": 1e-4, "high": high, "log": True}}, "fixed": {}},
+            "here",
+        )
+        for high in (1e-3, 1e-2)
+    )
+    for space, names in ((narrow, range(12)), (wide, range(12, 60))):
+        search = StudySearch(
+            storage=open_storage(folder).storage, study_name=SEARCH_STUDY, sampler=tpe(space, seed=1),
+            space=widened(narrow, space, allowed=True), seed=0, folder=folder,
+        )  # fmt: skip
+        for name in map(str, names):
+            loss = abs(math.log10(search.suggest(name)["lr"]) + 2.3)  # type: ignore[index, call-overload]
+            search.on_trial_complete(name, result(300, loss, loss))
+    rates = [trial.params["lr"] for trial in search.study.trials]
+    assert len(rates) == 60 and max(rates[:12]) <= 1e-3
+    assert 2e-3 < search.study.best_params["lr"] < 1e-2  # the best is where the first space ended
 
 
 def test_trials_left_running_are_handed_out_first_under_their_number_and_seed(tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 import gc
 import math
+import shutil
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -111,6 +113,58 @@ def test_a_checkpoint_on_the_way_continues_to_the_same_end(
     trainable: ReviewTrainable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = [lasting(result) for result in all_results(trainable)]
+    folder = saved_after_one_report(trainable, tmp_path, monkeypatch)
+    monkeypatch.setattr(module, "CHECKPOINT_EVERY_SECONDS", math.inf)
+    trainable.reset_config(config(resume_from=folder))
+    continued = all_results(trainable)
+    expected = [{**result, SHOULD_CHECKPOINT: False} for result in whole[1:]]
+    assert [lasting(result) for result in continued] == expected
+    assert continued[-1]["session_seconds"] < continued[-1]["seconds"]
+
+
+def test_a_checkpoint_in_a_store_continues_to_the_same_end(
+    trainable: ReviewTrainable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = [result["val_loss"] for result in all_results(trainable)]
+    store = saved_after_one_report(trainable, tmp_path, monkeypatch).as_uri()
+    monkeypatch.setattr(module, "CHECKPOINT_EVERY_SECONDS", math.inf)
+    trainable.reset_config({**config(), "resume_from": store})
+    continued = all_results(trainable)
+    assert [result["val_loss"] for result in continued] == whole[1:]
+    trainable.cleanup()
+    assert not (tmp_path / ".fetched").exists()
+
+
+def test_a_copy_of_a_checkpoint_that_ray_removes_is_read_before(
+    trainable: ReviewTrainable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = [result["val_loss"] for result in all_results(trainable)]
+    folder = saved_after_one_report(trainable, tmp_path, monkeypatch)
+    monkeypatch.setattr(module, "CHECKPOINT_EVERY_SECONDS", math.inf)
+    trainable._in_store = True
+    trainable.reset_config(config())
+    trainable.load_checkpoint(folder)
+    shutil.rmtree(folder)
+    assert [result["val_loss"] for result in all_results(trainable)] == whole[1:]
+
+
+def test_a_trial_whose_checkpoint_is_gone_starts_again_and_says_so(trainable: ReviewTrainable, tmp_path: Path) -> None:
+    for place in (str(tmp_path / "gone"), (tmp_path / "gone").as_uri()):
+        trainable.reset_config({**config(), "resume_from": place})
+        assert "started again, since a checkpoint must be whole" in all_results(trainable)[-1]["note"]
+
+
+def test_saving_is_timed_until_ray_has_sent_it(trainable: ReviewTrainable, tmp_path: Path) -> None:
+    trainable.step()
+    trainable._asked_to_save = True
+    trainable.save_checkpoint(str(tmp_path))
+    time.sleep(0.2)  # as Ray's upload does
+    trainable.step()
+    assert trainable._save_seconds >= 0.2
+
+
+def saved_after_one_report(trainable: ReviewTrainable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of a checkpoint that a trial wrote after its first report."""
     monkeypatch.setattr(module, "CHECKPOINT_EVERY_SECONDS", -1.0)
     trainable.reset_config(config())
     trainable._saved_at = -math.inf
@@ -119,13 +173,7 @@ def test_a_checkpoint_on_the_way_continues_to_the_same_end(
     folder.mkdir()
     trainable.save_checkpoint(str(folder))
     assert sorted(entry.name for entry in folder.iterdir()) == [BEST_FILE, STATE_FILE]
-
-    monkeypatch.setattr(module, "CHECKPOINT_EVERY_SECONDS", math.inf)
-    trainable.reset_config(config(resume_from=folder))
-    continued = all_results(trainable)
-    expected = [{**result, SHOULD_CHECKPOINT: False} for result in whole[1:]]
-    assert [lasting(result) for result in continued] == expected
-    assert continued[-1]["session_seconds"] < continued[-1]["seconds"]
+    return folder
 
 
 @pytest.mark.parametrize(

@@ -44,8 +44,9 @@ def search(
     from tune_sentiment import recipe
     from tune_sentiment.intake import prepare
     from tune_sentiment.preparation import make_plan, resume_command
-    from tune_sentiment.search.folder import locked, make_folder
     from tune_sentiment.search.journal import mend_journal
+    from tune_sentiment.search.mirror import mirrored
+    from tune_sentiment.search.places import held
     from tune_sentiment.search.request import write_request
     from tune_sentiment.search.resources import this_machine
     from tune_sentiment.search.storage import storage_error
@@ -57,22 +58,23 @@ def search(
         )
     if preparation.request.resources.address is None:
         make_plan(preparation, this_machine())  # so that what is impossible is refused before anything is written
-    make_folder(preparation.folder)
-    with locked(preparation.folder):
+    with held(preparation.folder, new=not options.get("resume")) as lease:
         try:
             mend_journal(preparation.folder)
             write_request(preparation.folder, preparation.request)
-            return recipe.run(
-                preparation,
-                observers=observers,
-                dashboard=dashboard,
-                token=token,
-                on_plan=on_plan,
-                on_dashboard=on_dashboard,
-                on_stuck=on_stuck,
-            )
+            with mirrored(preparation.folder, lease) as mirror:
+                return recipe.run(
+                    preparation,
+                    observers=observers if mirror is None else [*observers, mirror],
+                    dashboard=dashboard,
+                    token=token,
+                    on_plan=on_plan,
+                    on_dashboard=on_dashboard,
+                    on_stuck=on_stuck,
+                    storage_failure=lambda: "" if mirror is None else mirror.failure,
+                )
         except Exception as problem:
-            told = storage_error(problem, preparation.folder.path, resume_command(preparation))
+            told = storage_error(problem, preparation.folder, resume_command(preparation))
             if told is None:
                 raise
             raise told from problem
@@ -138,13 +140,14 @@ def report(experiment: str, storage: str = DEFAULT_STORAGE) -> "tuple[Outcome, o
     """Write the report and the leaderboard of a search again, and return what it found and its study."""
     from tune_sentiment.results.leaderboard import write_csv
     from tune_sentiment.results.report import write_report
-    from tune_sentiment.search.folder import find_folder
     from tune_sentiment.search.outcome import open_outcome
+    from tune_sentiment.search.places import existing_place, keep
 
-    folder = find_folder(experiment, Path(storage))
+    folder = existing_place(experiment, storage)
     outcome, study = open_outcome(folder)
     write_csv(outcome, folder.leaderboard_file)
     write_report(outcome, study, folder.report_file)
+    keep(folder, folder.leaderboard_file, folder.report_file)
     return outcome, study
 
 
@@ -196,12 +199,11 @@ def export(
 
 def list_searches(storage: str = DEFAULT_STORAGE) -> list[dict[str, Any]]:
     """Return the searches under a storage folder, newest first: name, state, trials, wanted, best, winner, updated."""
-    from tune_sentiment.search.folder import SearchFolder
     from tune_sentiment.search.outcome import open_outcome
+    from tune_sentiment.search.places import places
 
     found: list[dict[str, Any]] = []
-    for request_file in sorted(Path(storage).glob("*/search.json"), key=_modified, reverse=True):
-        folder = SearchFolder(request_file.parent.absolute())
+    for folder in places(storage):
         try:
             outcome, _ = open_outcome(folder)
         except StudyError as problem:
@@ -217,11 +219,7 @@ def list_searches(storage: str = DEFAULT_STORAGE) -> list[dict[str, Any]]:
                 "wanted": outcome.request["trials"],
                 "best_val_loss": min(losses, default=None),
                 "winner": outcome.winner.setting if outcome.winner else None,
-                "updated": _modified(folder.study_file),
+                "updated": folder.modified,
             }
         )
     return found
-
-
-def _modified(path: Path) -> float:
-    return path.stat().st_mtime if path.exists() else 0.0

@@ -12,7 +12,7 @@ Data = Annotated[str, typer.Option("--data", metavar="SOURCE", help=f"The review
 TextColumn = Annotated[str | None, typer.Option(help="Column of the texts, where its name is not a usual one.")]
 LabelColumn = Annotated[str | None, typer.Option(help="Column of the labels, where its name is not a usual one.")]
 DataUrl = Annotated[str | None, typer.Option(help="A mirror of the archive that `imdb` downloads.")]
-Storage = Annotated[str, typer.Option(metavar="DIR", help="Folder that holds the searches.")]
+Storage = Annotated[str, typer.Option(metavar="DIR|URI", help="Folder, or s3://…, that holds the searches.")]
 Experiment = Annotated[str, typer.Argument(help="A search: its folder, or its name under --storage.")]
 BundleArgument = Annotated[str, typer.Argument(metavar="BUNDLE", help="Folder of an exported model.")]
 NoToken = Annotated[

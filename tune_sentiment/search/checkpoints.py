@@ -2,18 +2,24 @@
 
 import shutil
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from tune_sentiment.config import TrainSettings
 from tune_sentiment.errors import SettingsError
-from tune_sentiment.search.folder import SearchFolder
+from tune_sentiment.search.folder import RAY, SearchFolder
 from tune_sentiment.search.records import Plan, Snapshot, TrialRecord
+from tune_sentiment.search.remote import Remote
 from tune_sentiment.search.resources import FLOAT_BYTES, parameters
 
 KEPT = 5
 """Best trials of a search whose weights are kept, if the confirmation needs no more; any can still be exported."""
 STATE_COPIES = 3
 """What a resume needs, in copies of the weights: the weights and Adam's two moments."""
+TRIAL, CHECKPOINT = "trial_", "checkpoint_"
+"""What the names of a trial's folder, ours, and of a checkpoint's in it, Ray's, begin with."""
 
 
 def best_bytes(settings: TrainSettings, vocab_size: int) -> int:
@@ -21,13 +27,16 @@ def best_bytes(settings: TrainSettings, vocab_size: int) -> int:
     return FLOAT_BYTES * parameters(settings, vocab_size)
 
 
-def running_bytes(settings: TrainSettings, vocab_size: int) -> int:
+def running_bytes(settings: TrainSettings, vocab_size: int, states_kept: int = 1) -> int:
     """Return the most bytes of a running trial's checkpoints: an old one goes only when the new one is whole."""
     weights = best_bytes(settings, vocab_size)
-    return 2 * STATE_COPIES * weights + 3 * weights  # the best weights: in either checkpoint, and a working copy
+    written = states_kept + 1
+    return written * STATE_COPIES * weights + (written + 1) * weights  # the best weights: in each, and a working copy
 
 
-def check_room(plan: Plan, largest: TrainSettings, vocab_size: int, max_bytes: int | None) -> None:
+def check_room(
+    plan: Plan, largest: TrainSettings, vocab_size: int, max_bytes: int | None, states_kept: int = 1
+) -> None:
     """Refuse a limit that the running trials and what must be kept do not fit into.
 
     Raises:
@@ -36,7 +45,7 @@ def check_room(plan: Plan, largest: TrainSettings, vocab_size: int, max_bytes: i
     if max_bytes is None:
         return
     kept = max(1, plan.confirm_runs)
-    needed = plan.slots * running_bytes(largest, vocab_size) + kept * best_bytes(largest, vocab_size)
+    needed = plan.slots * running_bytes(largest, vocab_size, states_kept) + kept * best_bytes(largest, vocab_size)
     if needed > max_bytes:
         raise SettingsError(
             f"--max-disk must hold the checkpoints of {plan.slots} running trials and the best weights of {kept}: "
@@ -74,7 +83,10 @@ class CheckpointSweeper:
         max_bytes: for all checkpoints of the phase, of which `reserved_bytes` are for running trials; fewer than
             `keep` are kept where they would not fit, but never less than the best one.
         """
-        self._folder = folder.ray_folder / phase
+        remote = folder.remote and folder.remote / RAY / phase
+        self._place: Place = OnDisk(folder.ray_folder / phase) if remote is None else InStore(remote)
+        # A store takes its time, which the search has better use for.
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="sweeper") if remote else None
         self._ended = {record.number: record for record in ended}
         self._lost: set[int] = set()
         self._keep = keep
@@ -86,14 +98,22 @@ class CheckpointSweeper:
 
     def on_trial_end(self, record: TrialRecord) -> None:
         """Delete what no longer matters of the trials that ended before this one."""
-        self._ended[record.number] = record
-        self._sweep(spared={record.number})
+        if self._thread is None:
+            self._take(record)
+        else:
+            self._thread.submit(self._take, record)
 
     def close(self) -> None:
         """Delete what no longer matters, also what Ray wrote of a trial after that was deleted."""
+        if self._thread is not None:
+            self._thread.shutdown()
         self._sweep(spared=set())
-        for number in self._lost:
-            self._delete(number)
+        for number in self._lost & self._place.numbers():
+            self._place.delete(number)
+
+    def _take(self, record: TrialRecord) -> None:
+        self._ended[record.number] = record
+        self._sweep(spared={record.number})
 
     def _sweep(self, spared: set[int]) -> None:
         usable = [record for record in self._ended.values() if record.best_val_loss and record.fate != "failed"]
@@ -101,28 +121,80 @@ class CheckpointSweeper:
         wanted = [record.number for record in usable[: self._keep]]
         wanted += [number for number in sorted(self._always) if number not in wanted]
         for number in set(self._ended) - set(wanted) - spared:
-            self._delete(number)
+            self._place.delete(number)
             del self._ended[number]  # it lost for good, as what is kept only gets better
             self._lost.add(number)
         if self._limit is not None:
-            sizes = {number: sum(map(_size, self._checkpoints(number))) for number in wanted}
+            sizes = {number: self._place.size(number) for number in wanted}
             for number in reversed(wanted[1:]):
                 if sum(sizes.values()) > self._limit and number not in spared:
-                    self._delete(number)
+                    self._place.delete(number)
                     del sizes[number]
-
-    def _checkpoints(self, number: int) -> list[Path]:
-        return sorted((self._folder / trial_folder(number)).glob("checkpoint_*"))
-
-    def _delete(self, number: int) -> None:
-        for checkpoint in self._checkpoints(number):
-            shutil.rmtree(checkpoint, ignore_errors=True)
 
 
 def trial_folder(number: int) -> str:
     """Return the name of a trial's folder below that of its phase."""
-    return f"trial_{number:05d}"
+    return f"{TRIAL}{number:05d}"
 
 
-def _size(folder: Path) -> int:
-    return sum(file.stat().st_size for file in folder.glob("*") if file.is_file())
+def number_of(folder: str) -> int:
+    """Return the number of the trial whose folder has that name."""
+    return int(folder.removeprefix(TRIAL))
+
+
+class Place(Protocol):
+    """Where the checkpoints of a phase are."""
+
+    def numbers(self) -> set[int]:
+        """Return the numbers of the trials that have any."""
+
+    def size(self, number: int) -> int:
+        """Return the bytes of a trial's."""
+
+    def delete(self, number: int) -> None:
+        """Delete those of a trial."""
+
+
+@dataclass(frozen=True)
+class OnDisk:
+    """Checkpoints in a folder."""
+
+    folder: Path
+
+    def numbers(self) -> set[int]:
+        """Return the numbers of the trials that have any."""
+        return {number_of(found.parent.name) for found in self.folder.glob(f"{TRIAL}*/{CHECKPOINT}*")}
+
+    def size(self, number: int) -> int:
+        """Return the bytes of a trial's."""
+        files = (self.folder / trial_folder(number)).glob(f"{CHECKPOINT}*/*")
+        return sum(file.stat().st_size for file in files if file.is_file())
+
+    def delete(self, number: int) -> None:
+        """Delete those of a trial."""
+        for checkpoint in (self.folder / trial_folder(number)).glob(f"{CHECKPOINT}*"):
+            shutil.rmtree(checkpoint, ignore_errors=True)
+
+
+@dataclass(frozen=True)
+class InStore:
+    """Checkpoints in an object store."""
+
+    folder: Remote
+
+    def numbers(self) -> set[int]:
+        """Return the numbers of the trials that have any."""
+        names = [name.split("/") for name, info in self.folder.objects(recursive=True) if info.is_file]
+        return {number_of(parts[0]) for parts in names if len(parts) > 1 and parts[1].startswith(CHECKPOINT)}
+
+    def size(self, number: int) -> int:
+        """Return the bytes of a trial's."""
+        found = (self.folder / trial_folder(number)).objects(recursive=True)
+        return sum(info.size for name, info in found if info.is_file and name.startswith(CHECKPOINT))
+
+    def delete(self, number: int) -> None:
+        """Delete those of a trial."""
+        trial = self.folder / trial_folder(number)
+        for name, _ in trial.objects():
+            if name.startswith(CHECKPOINT):
+                trial.filesystem.delete_dir(f"{trial.path}/{name}")

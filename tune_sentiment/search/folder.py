@@ -11,10 +11,14 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from tune_sentiment.errors import StudyError
+from tune_sentiment.search.remote import Remote
 
 FORMAT_VERSION = 1
 REQUEST_FILE = "search.json"
 STUDY_FILE = "study.log"
+LOCK_FILE = ".lock"
+RAY = "ray"
+FETCH_SECONDS = 2.0
 
 
 @dataclass(frozen=True)
@@ -22,11 +26,24 @@ class SearchFolder:
     """The places inside a search's folder."""
 
     path: Path
+    """Where its files are written; for a search in an object store, its working copy on this machine."""
+    remote: Remote | None = None
+    """Where everything is kept, if in an object store."""
 
     @property
     def name(self) -> str:
         """The search's name."""
         return self.path.name
+
+    @property
+    def storage(self) -> str:
+        """What `--storage` names to find it."""
+        return str(self.path.parent) if self.remote is None else self.remote.parent_uri
+
+    @property
+    def place(self) -> str:
+        """The folder as the user knows it: a path or an URI."""
+        return str(self.path) if self.remote is None else self.remote.uri
 
     @property
     def request_file(self) -> Path:
@@ -41,7 +58,20 @@ class SearchFolder:
     @property
     def ray_folder(self) -> Path:
         """Ray Tune's own files."""
-        return self.path / "ray"
+        return self.path / RAY
+
+    @property
+    def states_kept(self) -> int:
+        """Checkpoints kept of a running trial. In a store the study may still name the last but one after a crash."""
+        return 1 if self.remote is None else 2
+
+    def relative(self, checkpoint: str) -> str:
+        """Return the path of a checkpoint that Ray wrote, relative to this folder."""
+        return os.path.relpath(checkpoint, self.path if self.remote is None else self.remote.path)
+
+    def checkpoint(self, relative: str) -> str:
+        """Return where the checkpoint of that relative path is, a path or an URI."""
+        return str(self.path / relative) if self.remote is None else (self.remote / relative).uri
 
     @property
     def report_file(self) -> Path:
@@ -59,6 +89,12 @@ class SearchFolder:
         return self.path.parent / ".prometheus" / f"{self.name}.json"
 
     @property
+    def modified(self) -> float:
+        """Seconds since the epoch at which the search was last written to; 0 if it is not there."""
+        files = [file for file in (self.request_file, self.study_file) if file.exists()]
+        return max((file.stat().st_mtime for file in files), default=0.0)
+
+    @property
     def bundle(self) -> Path:
         """The exported winner."""
         return self.path / "best"
@@ -71,17 +107,31 @@ def free_folder(storage: Path, name: str) -> SearchFolder:
         StudyError: if the name is taken, is no plain name, or `storage` cannot be written to.
     """
     folder = SearchFolder(storage.absolute() / name)
-    if not name or Path(name).name != name or name.startswith("."):
-        raise StudyError(f"a search's name is a folder's: --name {name!r}: give one without slashes.")
+    check_name(name)
     if folder.request_file.exists():
-        raise StudyError(
-            f"a new search needs a name of its own: {folder.path} exists: "
-            "give another --name, or continue it with --resume."
-        )
+        raise name_is_taken(folder)
     nearest = next(parent for parent in (folder.path, *folder.path.parents) if parent.exists())
     if not nearest.is_dir() or not os.access(nearest, os.W_OK | os.X_OK):
         raise _not_writable(folder, "it may not be written to")
     return folder
+
+
+def check_name(name: str) -> None:
+    """Refuse a name that is none for a folder.
+
+    Raises:
+        StudyError: saying so.
+    """
+    if not name or Path(name).name != name or name.startswith("."):
+        raise StudyError(f"a search's name is a folder's: --name {name!r}: give one without slashes.")
+
+
+def name_is_taken(folder: SearchFolder) -> StudyError:
+    """Return what to tell the user who begins a search where there is one."""
+    return StudyError(
+        f"a new search needs a name of its own: {folder.place} exists: "
+        "give another --name, or continue it with --resume."
+    )
 
 
 def make_folder(folder: SearchFolder) -> None:
@@ -127,9 +177,10 @@ def locked(folder: SearchFolder) -> Iterator[None]:
     Raises:
         StudyError: if another process holds it.
     """
-    lock = FileLock(folder.path / ".lock")
+    lock = FileLock(folder.path / LOCK_FILE)
     try:
-        lock.acquire(timeout=0)
+        # A command that only reads holds the lock for a moment while it brings a working copy up to date.
+        lock.acquire(timeout=0 if folder.remote is None else FETCH_SECONDS)
     except Timeout:
         raise StudyError(
             f"one process at a time may run a search: {folder.path} is being run by another: "
@@ -160,7 +211,8 @@ def read_request_file(folder: SearchFolder) -> dict[str, Any]:
     except (OSError, ValueError, TypeError, KeyError, RecursionError) as problem:
         raise StudyError(
             f"{REQUEST_FILE} must be whole: {folder.request_file} is not ({problem}): put it back from a copy; "
-            "the trials are safe in study.log, and `export --trial N` still works on their checkpoints."
+            f"the trials are safe in {STUDY_FILE}, the best weights in {folder.ray_folder}, and a bundle in "
+            f"{folder.bundle} works without it."
         ) from None
     if found != FORMAT_VERSION:
         raise StudyError(

@@ -66,6 +66,7 @@ def read_outcome(folder: SearchFolder, studies: Studies, request: Mapping[str, A
         bundle=str(folder.bundle) if folder.bundle.is_dir() else None,
         notes=(
             *request.get("notes", ()),
+            *([f"All of it is in {folder.place}; the paths here are of a working copy."] if folder.remote else []),
             *(f"Trial {record.number}: {record.note}" for record in trials if record.note),
             *(f"Confirmation run {record.number}: {record.note}" for record in runs if record.note),
         ),

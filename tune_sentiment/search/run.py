@@ -3,7 +3,7 @@
 import errno
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from optuna.samplers import BaseSampler
 from ray import tune
@@ -12,7 +12,7 @@ from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 
 from tune_sentiment.search.budget import Deadline, Interruption
 from tune_sentiment.search.checkpoints import trial_folder
-from tune_sentiment.search.folder import SearchFolder
+from tune_sentiment.search.folder import RAY, SearchFolder
 from tune_sentiment.search.ray_state import without_snapshots
 from tune_sentiment.search.records import Observer, PhaseEnd, Plan
 from tune_sentiment.search.sampler import StudySearch
@@ -44,6 +44,8 @@ class Phase:
     """`time.monotonic()` at which the whole command began."""
     time_budget: float | None
     trial_timeout: float | None
+    storage_failure: Callable[[], str] = lambda: ""
+    """Why nothing can be kept any more, or nothing."""
 
 
 def run_phase(
@@ -68,7 +70,7 @@ def run_phase(
         sampler=sampler,
         space=phase.space,
         seed=phase.seed,
-        folder=phase.folder.path,
+        folder=phase.folder,
         wanted=wanted,
     )
     earlier = [record for record in records(searcher.study) if record.fate not in ("running", "waiting")]
@@ -85,7 +87,7 @@ def run_phase(
     stopper = Deadline(
         lambda: deadline(watch.full_seconds),
         PATIENCE_SECONDS,
-        lambda: phase.interruption.requested or bool(searcher.storage_failure),
+        lambda: phase.interruption.requested or bool(searcher.storage_failure or phase.storage_failure()),
     )
     searcher.stop_reason = lambda: "time budget" if stopper.passed() else "asha"
     searcher.error_of, searcher.ran = watch.error_of, watch.ran
@@ -97,6 +99,7 @@ def run_phase(
             use_gpu=phase.plan.gpus_per_trial > 0,
             timeout=phase.trial_timeout,
             shown_as=f"{phase.folder.name}, {name}",
+            in_store=phase.folder.remote is not None,
         ),
         {"cpu": phase.plan.cpus_per_trial, "gpu": phase.plan.gpus_per_trial},
     )
@@ -115,9 +118,9 @@ def run_phase(
         ),
         run_config=tune.RunConfig(
             name=name,
-            storage_path=str(phase.folder.ray_folder),
+            **place_for_ray(phase.folder),
             stop=stopper,
-            checkpoint_config=tune.CheckpointConfig(num_to_keep=1, checkpoint_at_end=True),
+            checkpoint_config=tune.CheckpointConfig(num_to_keep=phase.folder.states_kept, checkpoint_at_end=True),
             failure_config=tune.FailureConfig(max_failures=LOST_PROCESS_RETRIES),
             callbacks=[watch, TBXLoggerCallback()],
             verbose=0,
@@ -127,13 +130,20 @@ def run_phase(
         tuner.fit()
     busy_seconds, slot_seconds = watch.busy_seconds, watch.slot_seconds
 
-    if searcher.storage_failure:
-        raise OSError(errno.EIO, searcher.storage_failure, str(phase.folder.ray_folder))
+    if failure := searcher.storage_failure or phase.storage_failure():
+        raise OSError(errno.EIO, failure, phase.folder.place)
     if not phase.interruption.requested:
         for record in searcher.close_interrupted("time budget"):
             for observer in phase.observers:
                 observer.on_trial_end(record)
     return PhaseEnd(busy_seconds, slot_seconds, stopper.passed(), tuple(watch.full_seconds))
+
+
+def place_for_ray(folder: SearchFolder) -> dict[str, Any]:
+    """Return where Ray Tune writes, as options of `RunConfig`: into an object store from wherever a trial runs."""
+    if folder.remote is None:
+        return {"storage_path": str(folder.ray_folder)}
+    return {"storage_path": f"{folder.remote.path}/{RAY}", "storage_filesystem": folder.remote.filesystem}
 
 
 def _trial_name(trial: tune.experiment.trial.Trial) -> str:

@@ -3,7 +3,6 @@
 import math
 from collections import Counter
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import optuna
@@ -13,6 +12,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from ray.tune.search.optuna import OptunaSearch
 
 from tune_sentiment.search.distinct import DistinctTPE
+from tune_sentiment.search.folder import SearchFolder
 from tune_sentiment.search.records import TrialRecord
 from tune_sentiment.search.space import Space
 from tune_sentiment.search.storage import STORAGE, names_storage_problem
@@ -60,7 +60,7 @@ class StudySearch(OptunaSearch):
         sampler: BaseSampler,
         space: Space,
         seed: int,
-        folder: Path,
+        folder: SearchFolder,
         wanted: float = math.inf,
     ) -> None:
         """Open the study `study_name` in `storage`; `seed` is the search's, `folder` its folder.
@@ -124,8 +124,8 @@ class StudySearch(OptunaSearch):
             for name, distribution in self._search_space.distributions.items():
                 trial._suggest(name, distribution)  # one that died while its setting was being chosen
             checkpoint = frozen.user_attrs.get(CHECKPOINT)
-            if checkpoint is not None and (self._folder / checkpoint).is_dir():
-                resume_from = str(self._folder / checkpoint)
+            if checkpoint is not None:
+                resume_from = self._folder.checkpoint(checkpoint)
         else:
             super().suggest(trial_id)
             trial = self._ot_trials[trial_id]
@@ -195,13 +195,13 @@ class StudySearch(OptunaSearch):
             self.study.tell(trial, state=TrialState.FAIL)
 
     def _write_details(self, trial: Trial, details: str) -> None:
-        folder = self._folder / ERRORS
+        folder = self._folder.path / ERRORS
         folder.mkdir(exist_ok=True)
         (folder / f"{self.study.study_name}_{trial.number:05d}.txt").write_text(details, encoding="utf-8")
 
     def note_checkpoint(self, trial_id: str, path: str) -> None:
         """Write down where the trial's last checkpoint is."""
-        self._ot_trials[trial_id].set_user_attr(CHECKPOINT, str(Path(path).relative_to(self._folder)))
+        self._ot_trials[trial_id].set_user_attr(CHECKPOINT, self._folder.relative(path))
 
     def close_interrupted(self, reason: str) -> list[TrialRecord]:
         """Tell the study that every trial still running was stopped for `reason`, and return them."""

@@ -19,6 +19,7 @@ from tune_sentiment.search.database import StudyPlace, open_database
 from tune_sentiment.search.folder import SearchFolder
 from tune_sentiment.search.journal import open_journal
 from tune_sentiment.search.records import Fate, TrialRecord
+from tune_sentiment.search.working_copy import fetch_checkpoint
 
 Trial = TypeVar("Trial")
 
@@ -204,12 +205,14 @@ def named(trials: Sequence[Trial], number: int, folder: SearchFolder) -> Trial:
 
 
 def checkpoint_of(study: optuna.Study, number: int, folder: SearchFolder) -> Path:
-    """Return the folder of the trial's last checkpoint.
+    """Return the folder of the trial's last checkpoint; one in an object store is fetched.
 
     Raises:
         StudyError: if the study has no such trial or no checkpoint of it exists.
     """
     relative = named(study.get_trials(deepcopy=False), number, folder).user_attrs.get(CHECKPOINT)
+    if relative is not None and folder.remote is not None:
+        fetch_checkpoint(folder, relative)
     if relative is None or not (folder.path / relative).is_dir():
         raise StudyError(
             f"a trial is exported from its weights: those of trial {number} of {folder.name} were not kept, as others "

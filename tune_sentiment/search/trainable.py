@@ -21,6 +21,7 @@ from ray.tune.result import DONE, SHOULD_CHECKPOINT
 
 from tune_sentiment.config import TrainSettings
 from tune_sentiment.errors import DivergedError, StudyError
+from tune_sentiment.search.remote import is_remote, open_remote
 from tune_sentiment.search.storage import STORAGE, is_storage_problem
 from tune_sentiment.training.checkpoint import BEST_FILE, STATE_FILE, load_state, load_weights, save_state, save_weights
 from tune_sentiment.training.loop import Progress, TrainingData, TrainingState, start, total_steps, train
@@ -58,14 +59,17 @@ class ReviewTrainable(tune.Trainable):
         use_gpu: bool,
         timeout: float | None = None,
         shown_as: str = "",
+        in_store: bool = False,
     ) -> None:
         """Keep the data for all trials of this process, and begin the first.
 
         timeout: seconds for each. shown_as: what Ray's dashboard calls the process, beside its first trial's number.
+        in_store: whether checkpoints go to an object store.
         """
         torch.set_num_threads(threads)
         use_huge_pages()
         self._timeout = timeout
+        self._in_store = in_store
         self._hang_report: IO[bytes] | None = None
         self._data = data
         self._shown_as = f"{shown_as}: trials from {config['number']} on"
@@ -96,6 +100,7 @@ class ReviewTrainable(tune.Trainable):
         self._note = ""
         self._saved_at = time.monotonic()
         self._save_seconds = 0.0
+        self._save_began: float | None = None
         self._asked_to_save = False
         self._best_file = Path(self.logdir) / f".{BEST_FILE}"
         self._best_file.unlink(missing_ok=True)
@@ -105,6 +110,10 @@ class ReviewTrainable(tune.Trainable):
 
     def step(self) -> dict[str, Any]:
         """Train up to the next report and return it."""
+        if self._save_began is not None:  # until now Ray has been sending the last checkpoint to where it belongs
+            self._saved_at = time.monotonic()
+            self._save_seconds = self._saved_at - self._save_began
+            self._save_began = None
         if self._timed_out():
             return self._failed("timeout", details=self._where_it_hung())
         try:
@@ -132,7 +141,7 @@ class ReviewTrainable(tune.Trainable):
     def _start(self) -> None:
         """Make or load the training state; here rather than in `_begin`, so that a failure of it is a report."""
         if self._checkpoint_to_load is not None:
-            self._load(Path(self._checkpoint_to_load))
+            self._load(self._brought_here(self._checkpoint_to_load))
         if self._state is None:
             self._state = start(self._settings, self._data.vocab_size, self._seed, self._device)
         self._progress = train(self._state, self._data)
@@ -142,23 +151,24 @@ class ReviewTrainable(tune.Trainable):
 
         Ray also asks at a trial's end, whoever ended it; nothing will be resumed then.
         """
-        started = time.monotonic()
+        self._save_began = time.monotonic()
         if self._best_file.exists():
             link_or_copy(self._best_file, Path(checkpoint_dir) / BEST_FILE)
         if self._state is not None and self._asked_to_save:
             save_state(self._state, Path(checkpoint_dir) / STATE_FILE)
-        self._saved_at = time.monotonic()
-        self._save_seconds = self._saved_at - started
 
     def load_checkpoint(self, checkpoint: Any) -> None:
         """Continue from a checkpoint after Ray lost the process; it is read by the next step."""
         self._state = None
         self._checkpoint_to_load = str(checkpoint)
+        if self._in_store:  # then it is a copy that Ray removes when this returns
+            self._checkpoint_to_load = str(shutil.copytree(checkpoint, self._fetched, dirs_exist_ok=True))
 
     def cleanup(self) -> None:
         """Leave no working copy of the best weights behind."""
         faulthandler.cancel_dump_traceback_later()
         self._best_file.unlink(missing_ok=True)
+        shutil.rmtree(self._fetched, ignore_errors=True)
 
     def _watch_for_hang(self) -> None:
         """Have the process end itself if a step of this trial does not come back in time.
@@ -179,6 +189,18 @@ class ReviewTrainable(tune.Trainable):
             return False
         hung = Path(self.logdir, HANG_FILE)
         return time.time() - self._began > self._timeout or (hung.exists() and hung.stat().st_size > 0)
+
+    def _brought_here(self, place: str) -> Path:
+        """Return the folder of a checkpoint, copied to this machine if it is in an object store."""
+        if not is_remote(place):
+            return Path(place)
+        shutil.rmtree(self._fetched, ignore_errors=True)
+        open_remote(place).download(self._fetched)
+        return self._fetched
+
+    @property
+    def _fetched(self) -> Path:
+        return Path(self.logdir) / ".fetched"
 
     def _load(self, folder: Path) -> None:
         """Continue from a checkpoint; one that is damaged is left aside, and the trial starts again, saying so."""

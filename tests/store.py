@@ -1,0 +1,79 @@
+"""A real S3 server on this machine, as a process of its own."""
+
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+
+from tests.faults.searching import wait_until
+from tune_sentiment.search.folder import SearchFolder
+from tune_sentiment.search.remote import Remote, open_remote
+
+KEY, SECRET = "AKIAOFTHETESTSONLY", "a-secret-that-must-not-be-written"
+
+
+class Store:
+    """The server, and the environment that reaches it."""
+
+    def __init__(self, folder: Path) -> None:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = free.getsockname()[1]
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.environment = {
+            "AWS_ACCESS_KEY_ID": KEY,
+            "AWS_SECRET_ACCESS_KEY": SECRET,
+            "AWS_DEFAULT_REGION": "us-east-1",
+            "AWS_ENDPOINT_URL": self.url,
+            "AWS_EC2_METADATA_DISABLED": "true",
+            "XDG_CACHE_HOME": str(folder / "first machine"),
+        }
+        self.server = subprocess.Popen(
+            [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(self.port)],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        wait_until(self.answers, 30, "an S3 server")
+        self.put("bucket")
+
+    def answers(self) -> bool:
+        try:
+            return bool(self.get("moto-api/") is not None)
+        except OSError:
+            return False
+
+    def get(self, path: str) -> bytes:
+        with urllib.request.urlopen(f"{self.url}/{path}", timeout=5) as answer:
+            return bytes(answer.read())
+
+    def put(self, path: str, method: str = "PUT", data: bytes = b"") -> None:
+        headers = {"Content-Type": "text/plain"}
+        request = urllib.request.Request(f"{self.url}/{path}", data=data, method=method, headers=headers)
+        urllib.request.urlopen(request, timeout=5).close()
+
+    def close(self) -> None:
+        self.server.kill()
+        self.server.wait(timeout=10)
+
+
+def until(condition: Callable[[], bool], seconds: float = 10) -> None:
+    """Wait for it, looking often."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def remote_of(folder: SearchFolder) -> Remote:
+    """Where a search in a store is."""
+    assert folder.remote is not None
+    return folder.remote
+
+
+def all_objects(uri: str) -> dict[str, bytes]:
+    """What is under an URI, by its path."""
+    folder = open_remote(uri)
+    return {name: (folder / name).read() or b"" for name, info in folder.objects(recursive=True) if info.is_file}
