@@ -168,10 +168,10 @@ def dashboard(
         ResourceError: if the port is in use.
     """
     from tune_sentiment.results.study_page import run
-    from tune_sentiment.search.folder import find_folder
+    from tune_sentiment.search.places import existing_place
     from tune_sentiment.search.read_only import shown_study
 
-    run(*shown_study(find_folder(experiment, Path(storage))), port=port, on_ready=on_ready)
+    run(*shown_study(existing_place(experiment, storage)), port=port, on_ready=on_ready)
 
 
 def export(
