@@ -36,7 +36,7 @@ ELSEWHERE = {
     "tune-sentiment search --data s3": "tests/faults/test_object_store.py",
     "tune-sentiment search --data my.csv --mlflow": "tests/results/test_mlflow.py",
     "tune-sentiment dashboard": "tests/test_dashboard_command.py",
-    "tensorboard": "tests/results/test_tensorboard.py",
+    "tensorboard": "tests/search/test_events.py",
     "mlflow": "tests/results/test_mlflow.py",
     "prometheus": "tests/test_watching.py",
     "ray get-auth-token": "tests/test_watching.py",

@@ -7,11 +7,11 @@ from typing import Any, Literal
 
 from optuna.samplers import BaseSampler
 from ray import tune
-from ray.tune.logger import TBXLoggerCallback
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 
 from tune_sentiment.search.budget import Deadline, Interruption
 from tune_sentiment.search.checkpoints import trial_folder
+from tune_sentiment.search.events import EventFiles
 from tune_sentiment.search.folder import RAY, SearchFolder
 from tune_sentiment.search.ray_state import without_snapshots
 from tune_sentiment.search.records import Observer, PhaseEnd, Plan
@@ -122,8 +122,9 @@ def run_phase(
             stop=stopper,
             checkpoint_config=tune.CheckpointConfig(num_to_keep=phase.folder.states_kept, checkpoint_at_end=True),
             failure_config=tune.FailureConfig(max_failures=LOST_PROCESS_RETRIES),
-            callbacks=[watch, TBXLoggerCallback()],
+            callbacks=[watch, EventFiles(phase.folder.ray_folder / name, list(phase.space.distributions))],
             verbose=0,
+            progress_reporter=tune.CLIReporter(),  # silent; Ray's for notebooks would clear the cell's output
         ),
     )
     with without_snapshots():
