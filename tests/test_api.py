@@ -6,10 +6,13 @@ import sys
 from pathlib import Path
 
 import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
 import tune_sentiment
 from tests.conftest import BAD, GOOD, Recorder
 from tune_sentiment import api
+from tune_sentiment.api.result import SearchResult
 from tune_sentiment.errors import SettingsError, StudyError
 from tune_sentiment.search.records import Outcome, Plan
 
@@ -33,7 +36,7 @@ def plans() -> list[Plan]:
 
 @pytest.fixture(scope="module")
 def outcome(corpus: Path, space: str, storage: Path, watched: Recorder, plans: list[Plan]) -> Outcome:
-    found: Outcome = tune_sentiment.search(
+    found: SearchResult = tune_sentiment.search(
         str(corpus),
         space=space,
         trials=6,
@@ -45,7 +48,7 @@ def outcome(corpus: Path, space: str, storage: Path, watched: Recorder, plans: l
         observers=[watched],
         on_plan=plans.append,
     )
-    return found
+    return found.outcome
 
 
 def test_every_trial_asked_for_is_accounted_for(outcome: Outcome) -> None:
@@ -191,13 +194,27 @@ def test_a_search_is_listed_with_its_state_and_best(outcome: Outcome, storage: P
 
 
 def test_a_finished_search_is_extended_and_scores_no_run_on_the_test_set_twice(outcome: Outcome, storage: Path) -> None:
-    extended = api.search(name="first", storage=str(storage), resume=True, trials=8, dashboard=False)
+    extended = api.search(name="first", storage=str(storage), resume=True, trials=8, dashboard=False).outcome
     assert [record.number for record in extended.records] == list(range(8))
     assert extended.records[:6] == outcome.records
     before = {setting.trial: setting for setting in outcome.confirmed}
     for setting in extended.confirmed:
         if setting.trial in before and before[setting.trial].test_losses:
             assert setting.test_losses == before[setting.trial].test_losses or not setting.test_losses
+
+
+def test_tensorboard_reads_the_curves_and_the_hyperparameters_also_of_an_extended_search(
+    outcome: Outcome, storage: Path
+) -> None:
+    now = tune_sentiment.reopen("first", str(storage)).outcome
+    for phase, records in (("search", now.records), ("confirm", now.confirmations)):
+        for record in records:
+            read = EventAccumulator(str(storage / "first" / "ray" / phase / f"trial_{record.number:05d}")).Reload()
+            curve = [(event.step, event.value) for event in read.Scalars("val_loss")]
+            assert curve == [(step, pytest.approx(loss, abs=1e-6)) for step, loss in record.curve]
+            row = HParamsPluginData.FromString(read.SummaryMetadata("_hparams_/session_start_info").plugin_data.content)
+            assert set(row.session_start_info.hparams) == {*record.setting, "seed"}
+            assert row.session_start_info.hparams["lr"].number_value == record.setting["lr"]
 
 
 def test_a_search_on_other_data_is_not_continued(outcome: Outcome, corpus: Path, storage: Path) -> None:
@@ -228,6 +245,6 @@ def test_public_names_are_few_and_light() -> None:
     code = "import sys, tune_sentiment; print(sorted(set(sys.modules) & {'torch', 'ray', 'optuna', 'pandas', 'numpy'}))"
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert answer.stdout.strip() == "[]"
-    names = ["Predictor", "TuneSentimentError", "compare", "export", "load", "search", "train"]
+    names = ["Predictor", "TuneSentimentError", "compare", "export", "load", "reopen", "search", "train"]
     assert tune_sentiment.__all__ == names
     assert all(callable(getattr(tune_sentiment, name)) for name in names)

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.timeout(240)
 OF_THE_DESIGN = {
     "search": "--data --space --trials --time-budget --name --storage --epochs --seed --cpus-per-trial "
     "--gpus-per-trial --max-concurrent --address --confirm-top --confirm-seeds --resume --dry-run --json "
-    "--dashboard --no-dashboard",
+    "--dashboard --no-dashboard --mlflow",
     "train": "--data --seed --out --embedding-dim --hidden-dim --n-layers --lr --clip --epochs --pooling",
     "report": "--open --storage --json --top --png",
     "dashboard": "--open --storage --port",

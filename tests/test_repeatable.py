@@ -16,7 +16,7 @@ def test_two_searches_of_one_seed_try_the_same_settings_with_the_same_losses(
         api.search(
             str(corpus), space=space, trials=14, seed=5, max_concurrent=1, confirm_top=1, confirm_seeds=1,
             name=name, storage=str(tmp_path), dashboard=False,
-        )
+        ).outcome
         for name in ("first", "second")
     )  # fmt: skip
     assert len(first.records) == 14  # more than the ten that TPE draws at random

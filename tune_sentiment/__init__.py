@@ -1,8 +1,9 @@
 """Find the best sentiment LSTM for your reviews in the time you have.
 
 >>> import tune_sentiment
->>> outcome = tune_sentiment.search("demo", trials=24)                      # doctest: +SKIP
->>> tune_sentiment.load(outcome.bundle).predict(["What a lovely film."])    # doctest: +SKIP
+>>> found = tune_sentiment.search("demo", trials=24)            # doctest: +SKIP
+>>> found.best.test_accuracy                                    # doctest: +SKIP
+>>> found.predictor().predict(["What a lovely film."])          # doctest: +SKIP
 """
 
 import sys
@@ -14,11 +15,11 @@ from tune_sentiment import search as _search_room
 from tune_sentiment.errors import TuneSentimentError
 
 if TYPE_CHECKING:
-    from tune_sentiment.api import compare, export, load, search, train
+    from tune_sentiment.api import compare, export, load, reopen, search, train
     from tune_sentiment.export.predict import Predictor
 
 __version__ = "0.1.0"
-__all__ = ["Predictor", "TuneSentimentError", "compare", "export", "load", "search", "train"]
+__all__ = ["Predictor", "TuneSentimentError", "compare", "export", "load", "reopen", "search", "train"]
 
 
 class _RoomAndFunction(ModuleType):
@@ -36,7 +37,7 @@ for _room in (_search_room, _export_room):
 
 def __getattr__(name: str) -> Any:
     """Import what is asked for only then: `--help` must not wait for torch."""
-    if name in ("compare", "load", "train"):
+    if name in ("compare", "load", "reopen", "train"):
         from tune_sentiment import api
 
         return getattr(api, name)

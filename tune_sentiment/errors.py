@@ -8,6 +8,10 @@ class TuneSentimentError(Exception):
     ``"`clip` must be > 0, got clip=-1 in my.yaml: give a positive number."``
     """
 
+    def _render_traceback_(self) -> list[str]:
+        """Return what IPython shows in place of a traceback, which says nothing about a mistake of the user's."""
+        return [f"{type(self).__name__}: {self}"]
+
 
 class SettingsError(TuneSentimentError):
     """A setting, a search space or a combination of options is wrong."""

@@ -60,6 +60,7 @@ def prepare(
     text_column: str | None = None,
     label_column: str | None = None,
     data_url: str | None = None,
+    mlflow: str | None = None,
     started: float | None = None,
 ) -> Preparation:
     """Check a request for a search, read its data, and return what is needed to run it; nothing is written.
@@ -91,6 +92,7 @@ def prepare(
         "text_column": text_column,
         "label_column": label_column,
         "data_url": data_url,
+        "mlflow": mlflow,
     }
     resources = {
         "cpus_per_trial": cpus_per_trial,
@@ -130,7 +132,8 @@ def _new(
         request = request.model_copy(update={"study": given["study"], "study_prefix": f"{folder.name}/"})
         check_free(open_storage(folder, request.study_place), given["study"])
     dataset = load(request)
-    return Preparation(completed(request, dataset, space, environment()), folder, dataset, space, started)
+    filled = completed(request, dataset, space, environment())
+    return Preparation(filled, folder, dataset, space, started, mlflow=given["mlflow"])
 
 
 def _resumed(
@@ -177,7 +180,7 @@ def _resumed(
     )
     dataset = load(request)
     check_same_data(request, dataset)
-    return Preparation(request, folder, dataset, new_space, started)
+    return Preparation(request, folder, dataset, new_space, started, mlflow=given["mlflow"])
 
 
 def _new_space(given: Mapping[str, Any], before: Space, *, change_space: bool) -> Space:

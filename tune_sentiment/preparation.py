@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tune_sentiment.data.dataset import Dataset, load_dataset
+from tune_sentiment.masking import masked
 from tune_sentiment.search.checkpoints import check_room
 from tune_sentiment.search.distinct import number_of_settings
 from tune_sentiment.search.folder import SearchFolder
@@ -27,6 +28,8 @@ class Preparation:
     space: Space
     started: float
     """`time.monotonic()` at which the whole command began."""
+    mlflow: str | None = None
+    """Address of the MLflow server that this session is shown on."""
 
     @property
     def data(self) -> TrainingData:
@@ -133,7 +136,8 @@ def resume_command(preparation: Preparation) -> str:
     """Return the command that continues this search."""
     folder = preparation.folder
     words = ["python", "-m", "tune_sentiment", "search", "--resume", "--name", folder.name]
-    return shlex.join([*words, "--storage", folder.storage])
+    words += ["--storage", folder.storage]
+    return shlex.join([*words, *(["--mlflow", masked(preparation.mlflow)] if preparation.mlflow else [])])
 
 
 def command_of(options: Mapping[str, Any]) -> str:

@@ -92,7 +92,7 @@ def of_session(session: int) -> list[int]:
 
 
 def resumed(storage: Path, trials: int) -> Outcome:
-    return api.search(name=NAME, storage=str(storage), resume=True, trials=trials, dashboard=False)
+    return api.search(name=NAME, storage=str(storage), resume=True, trials=trials, dashboard=False).outcome
 
 
 def assert_whole(outcome: Outcome, trials: int, before: list[float]) -> None:

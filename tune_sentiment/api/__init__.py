@@ -1,7 +1,17 @@
 """One function for every command: the Python API of the package."""
 
 from tune_sentiment.api.bundles import compare, describe, evaluate, load, serve
-from tune_sentiment.api.searches import dashboard, export, list_searches, plan_search, report, retrain, search, train
+from tune_sentiment.api.searches import (
+    dashboard,
+    export,
+    list_searches,
+    plan_search,
+    reopen,
+    report,
+    retrain,
+    search,
+    train,
+)
 
 __all__ = [
     "compare",
@@ -12,6 +22,7 @@ __all__ = [
     "list_searches",
     "load",
     "plan_search",
+    "reopen",
     "report",
     "retrain",
     "search",

@@ -10,6 +10,7 @@ from tune_sentiment.errors import SettingsError, StudyError
 if TYPE_CHECKING:
     import optuna
 
+    from tune_sentiment.api.result import SearchResult
     from tune_sentiment.config import TrainSettings
     from tune_sentiment.search.ray_dashboard import RayDashboard
     from tune_sentiment.search.records import Observer, Outcome, Plan, TrialRecord
@@ -27,12 +28,15 @@ def search(
     observers: "Sequence[Observer]" = (),
     dashboard: bool = True,
     token: bool = True,
+    mlflow: str | None = None,
+    progress: bool | None = None,
     **options: Any,
-) -> "Outcome":
+) -> "SearchResult":
     """Search the best setting for `data` (the demo corpus without), confirm it, export it, and return what was found.
 
-    `options` are those of `intake.prepare`. `observers` watch it run, `on_plan` gets the plan before the first
-    trial, `on_dashboard` how to open Ray's dashboard;
+    `options` are those of `intake.prepare`. `mlflow` is the address of a server to log the search and its model to.
+    `progress` shows it run: in a notebook, unless False; in a terminal, on stderr, only if True. `observers` watch it
+    run, `on_plan` gets the plan before the first trial, `on_dashboard` how to open Ray's dashboard;
     without `token`, the private cluster does not ask for Ray's token, which is warned of;
     `on_stuck` gets the command that resumes if an interrupted search cannot stop by itself, and should end the process.
 
@@ -41,31 +45,39 @@ def search(
         InterruptedSearch: if the user stopped it (Ctrl-C); all is kept, and `resume_command` continues it.
         NothingUsableError: if no trial can be exported.
     """
+    from tune_sentiment.results.notebook import keep_quiet
+
+    keep_quiet()
     from tune_sentiment import recipe
+    from tune_sentiment.api.result import SearchResult
+    from tune_sentiment.api.watching import mlflow_logs, mlflow_server, progress_where_this_runs
     from tune_sentiment.intake import prepare
     from tune_sentiment.preparation import make_plan, resume_command
     from tune_sentiment.search.journal import mend_journal
     from tune_sentiment.search.mirror import mirrored
+    from tune_sentiment.search.outcome import open_outcome
     from tune_sentiment.search.places import held
     from tune_sentiment.search.request import write_request
     from tune_sentiment.search.resources import this_machine
     from tune_sentiment.search.storage import storage_error
 
-    preparation = prepare(data, **options)
+    server = None if mlflow is None else mlflow_server(mlflow)
+    preparation = prepare(data, mlflow=mlflow, **options)
     if preparation.request.resources.address is not None and not token:
         raise SettingsError(
             "--no-token is for a private cluster: --address joins one that its owner protects: leave it out."
         )
     if preparation.request.resources.address is None:
         make_plan(preparation, this_machine())  # so that what is impossible is refused before anything is written
+    watching = [*progress_where_this_runs(progress), *observers]
     with held(preparation.folder, new=not options.get("resume")) as lease:
         try:
             mend_journal(preparation.folder)
             write_request(preparation.folder, preparation.request)
-            with mirrored(preparation.folder, lease) as mirror:
-                return recipe.run(
+            with mirrored(preparation.folder, lease) as mirror, mlflow_logs(server, preparation) as logs:
+                outcome = recipe.run(
                     preparation,
-                    observers=observers if mirror is None else [*observers, mirror],
+                    observers=[*watching, *logs, *([] if mirror is None else [mirror])],
                     dashboard=dashboard,
                     token=token,
                     on_plan=on_plan,
@@ -73,6 +85,9 @@ def search(
                     on_stuck=on_stuck,
                     storage_failure=lambda: "" if mirror is None else mirror.failure,
                 )
+            for log in logs:
+                log.finish(outcome)
+            return SearchResult(outcome, open_outcome(preparation.folder)[1])
         except Exception as problem:
             told = storage_error(problem, preparation.folder, resume_command(preparation))
             if told is None:
@@ -134,6 +149,22 @@ def retrain(
     threads = max(1, int(preparation.request.resources.cpus_per_trial or 1))
     target = None if out is None else Path(out)
     return record, settings, train_alone(preparation.dataset, settings, seed=record.seed, threads=threads, out=target)
+
+
+def reopen(experiment: str, storage: str = DEFAULT_STORAGE) -> "SearchResult":
+    """Return what a search, running or finished, has found so far: what `search` returns at its end.
+
+    Raises:
+        StudyError: if there is no such search, or a file of it is damaged.
+    """
+    from tune_sentiment.results.notebook import keep_quiet
+
+    keep_quiet()
+    from tune_sentiment.api.result import SearchResult
+    from tune_sentiment.search.outcome import open_outcome
+    from tune_sentiment.search.places import existing_place
+
+    return SearchResult(*open_outcome(existing_place(experiment, storage)))
 
 
 def report(experiment: str, storage: str = DEFAULT_STORAGE) -> "tuple[Outcome, optuna.Study]":

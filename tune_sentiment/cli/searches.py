@@ -58,6 +58,9 @@ def search(
     as_json: Json = False,
     dashboard: Annotated[bool, typer.Option(help="Ray's dashboard on 127.0.0.1.")] = True,
     no_token: NoToken = False,
+    mlflow: Annotated[
+        str | None, typer.Option(metavar="URI", help="An MLflow server to log the search and its model to.")
+    ] = None,
     text_column: TextColumn = None,
     label_column: LabelColumn = None,
     data_url: DataUrl = None,

@@ -26,14 +26,16 @@ def search(options: dict[str, Any], dashboard: bool, as_json: bool) -> None:
     log = stderr()
     log.print(f"reading {options['data'] or ('the data' if options['resume'] else 'demo')} …", style="dim")
     with contextlib.redirect_stdout(sys.stderr):  # Ray prints what its nodes complain of on stdout
-        outcome = api.search(
+        found = api.search(
             **options,
+            progress=False,
             dashboard=dashboard,
             observers=[progress_for(sys.stderr)],
             on_plan=lambda plan: log.print(plan_table(plan)),
             on_stuck=give_up,
             on_dashboard=ray_dashboard,
         )
+    outcome = found.outcome
     if as_json:
         print_json(outcome_facts(outcome))
         return

@@ -2,11 +2,12 @@
 
 import json
 import math
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 import optuna
 import plotly.graph_objects as go
@@ -14,12 +15,16 @@ from optuna import visualization
 from optuna.distributions import BaseDistribution, IntDistribution
 from plotly.offline import get_plotlyjs
 
-from tune_sentiment.results import wording
+from tune_sentiment.errors import SettingsError, StudyError
+from tune_sentiment.results import figures, wording
 from tune_sentiment.results.comparable import Comparison, comparison
 from tune_sentiment.results.figures import FATE_COLOURS, Figure
 from tune_sentiment.search.records import Outcome
 
 NAME = "validation loss"
+
+Drawing: TypeAlias = go.Figure
+"""A figure as a notebook shows it."""
 
 FEWEST_TRIALS = 8
 """Below this many trials that can be compared, what mattered is noise."""
@@ -48,18 +53,19 @@ def what_mattered(outcome: Outcome, study: optuna.Study | None) -> Mattered:
     if compared.compared < FEWEST_TRIALS:
         many = wording.count(compared.compared, "trial")
         return Mattered({}, (f"Too early to say: {many} can be compared so far, {FEWEST_TRIALS} are needed.",))
-    figures, sentences = {}, [_what_is_compared(compared)]
+    found: dict[str, Figure] = {}
+    sentences = [_what_is_compared(compared)]
     try:
         order = importance_order(compared)
     except Exception as problem:
         return Mattered({}, (*sentences, f"What mattered could not be computed: {problem}"))
     for title, draw in drawings(compared, order).items():
         try:
-            figures[title] = draw()
+            found[title] = draw()
         except Exception as problem:
             sentences.append(f"{title}: could not be drawn ({problem}).")
     return Mattered(
-        figures, (*sentences, "Where a hyperparameter stands alone, early trials are dark and late ones light.")
+        found, (*sentences, "Where a hyperparameter stands alone, early trials are dark and late ones light.")
     )
 
 
@@ -81,10 +87,52 @@ def plotly_script() -> str:
     return str(get_plotlyjs())
 
 
-def drawn(figure: Figure) -> go.Figure:
+def drawn(figure: Figure) -> Drawing:
     """Return one of the report's own figures as plotly's object, for a notebook."""
     data = [{key: value for key, value in trace.items() if key != "meta"} for trace in figure["data"]]
     return go.Figure(data=data, layout=figure["layout"])
+
+
+def own_figure(outcome: Outcome, kind: Literal["progress", "curves", "confirmed", "slots"]) -> Drawing:
+    """Return one of the report's own figures, for a notebook."""
+    now = time.time()
+    draw: dict[str, Callable[[], Figure]] = {
+        "progress": lambda: figures.progress_figure(outcome, now),
+        "curves": lambda: figures.curves_figure(outcome),
+        "confirmed": lambda: figures.confirmed_figure(outcome),
+        "slots": lambda: figures.slots_figure(outcome, now),
+    }
+    return drawn(draw[kind]())
+
+
+def mattered_figure(
+    outcome: Outcome,
+    study: optuna.Study,
+    kind: Literal["importance", "parallel", "contour", "slice"],
+    names: Sequence[str] = (),
+) -> Drawing:
+    """Return one of Optuna's figures, for a notebook; of the hyperparameters `names`, else of the most important.
+
+    Raises:
+        StudyError: if too few trials can be compared.
+        SettingsError: if there is no such hyperparameter, or a contour has only one.
+    """
+    compared = comparison(outcome, study)
+    if compared.compared < FEWEST_TRIALS:
+        many = wording.count(compared.compared, "trial")
+        raise StudyError(
+            f"what mattered takes {FEWEST_TRIALS} trials that can be compared: {outcome.name} has {many}: search on."
+        )
+    order = importance_order(compared)
+    for name in names:
+        if name not in order:
+            raise SettingsError(f"a figure is of a searched hyperparameter: got {name!r}: one of {', '.join(order)}.")
+    order = list(dict.fromkeys([*names, *order]))
+    if kind == "contour" and len(order) < 2:
+        raise SettingsError(f"a contour is of two hyperparameters: only {order[0]} was searched: use plot_slice.")
+    titles = {"importance": "Importance", "parallel": "Parallel coordinates", "slice": f"{order[0]} alone"}
+    titles["contour"] = " and ".join(order[:2]) + " together"
+    return drawn(drawings(compared, order)[titles[kind]]())
 
 
 def importance_order(compared: Comparison) -> list[str]:
