@@ -41,7 +41,7 @@ STATE_SET = 6
 
 @dataclass
 class Sample:
-    """What the search held at one moment: memory in MB (unique to the process), open descriptors and files."""
+    """What the search held at one moment: memory in MB (anonymous), open descriptors and files."""
 
     seconds: float
     ended: int
@@ -86,14 +86,15 @@ class Journal:
 def is_worker(process: psutil.Process) -> bool:
     """Return whether a process runs trials."""
     with suppress(psutil.Error):
-        return "ReviewTrainable" in " ".join(process.cmdline())
+        # Idle it is called ReviewTrainable, at work by the name that Ray gives to what it wraps.
+        return "Trainable" in process.name() or "Trainable" in " ".join(process.cmdline())
     return False
 
 
 def megabytes(process: psutil.Process) -> float:
-    """Return the memory that only this process holds, 0 if it is gone."""
-    with suppress(psutil.Error):
-        return process.memory_full_info().uss / 1e6
+    """Return the memory that a process holds of its own, files in memory left out, 0 if it is gone."""
+    with suppress(OSError, IndexError):
+        return int(Path(f"/proc/{process.pid}/status").read_text().split("RssAnon:")[1].split()[0]) * 1024 / 1e6
     return 0.0
 
 
