@@ -26,6 +26,8 @@ ENVIRONMENT = {
     "TUNE_WARN_THRESHOLD_S": "5",
     # Each report three times over, in files that nobody reads: the study has the losses, our event files the rest.
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    # Of 100,000 tasks that Ray would remember for its dashboard, a dozen a trial: 160 MB.
+    "RAY_task_events_max_num_task_in_gcs": "2000",
     "RAY_AIR_NEW_OUTPUT": "0",
     "RAY_DEDUP_LOGS": "0",
     "RAY_USAGE_STATS_ENABLED": "0",
