@@ -17,6 +17,7 @@ from tune_sentiment.errors import BundleError, DataError, DivergedError, Resourc
 from tune_sentiment.export.bundle import Bundle, read_bundle
 from tune_sentiment.export.scoring import Scores, score
 from tune_sentiment.training.evaluation import evaluate
+from tune_sentiment.training.processor import keep_few_kernels
 
 Label = Literal["positive", "negative"]
 Note = Literal["", "no words", "no known words"]
@@ -70,6 +71,7 @@ class Predictor:
             SettingsError: if there is no such kind of device.
             ResourceError: if this machine does not have it.
         """
+        keep_few_kernels()
         self.bundle = bundle
         self._model = bundle.build_model(_usable(device))
 
