@@ -20,7 +20,7 @@ def held():
     return int(open("/proc/self/status").read().split("RssAnon:")[1].split()[0]) / 1000
 
 predictor, chance = Predictor.load(sys.argv[1]), random.Random(0)
-for number in range(500):
+for number in range(700):
     if number == 100:
         before = held()
     predictor.predict([" ".join(["film"] * chance.randint(1, 60)) for _ in range(chance.randint(1, 60))])
@@ -43,4 +43,4 @@ def test_a_process_that_answers_for_long_does_not_grow(tmp_path: Path) -> None:
         capture_output=True, text=True, timeout=100, env=environment | {"OMP_NUM_THREADS": "1"},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    assert float(done.stdout) < 25, "megabytes"
+    assert float(done.stdout) < 30, "megabytes"
