@@ -1,6 +1,7 @@
 """The processor's settings: denormal numbers are zero inside training and nowhere else."""
 
 import os
+import resource
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,7 +14,7 @@ from tests.training.conftest import VOCAB_SIZE
 from tune_sentiment.config import TrainSettings
 from tune_sentiment.training import loop
 from tune_sentiment.training.loop import TrainingData, start, train
-from tune_sentiment.training.processor import denormals_flushed
+from tune_sentiment.training.processor import denormals_flushed, trim_heap
 
 SETTINGS = TrainSettings(embedding_dim=8, hidden_dim=8, n_layers=1, epochs=1, batch_size=10, report_every=10)
 SWITCH = Path("/sys/kernel/mm/transparent_hugepage/enabled")
@@ -73,3 +74,15 @@ before = faults(); torch.ones(2**24); print(faults() - before)
         for way in ("huge", "small")
     }
     assert counts["huge"] < counts["small"] / 4
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads the memory from /proc, and glibc keeps what was freed")
+def test_what_was_freed_goes_back_to_the_system() -> None:
+    def resident() -> int:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+
+    pieces = [torch.ones(20_000) for _ in range(2_000)]  # 160 MB, too small each for a place of its own
+    del pieces[:-1]  # the last one keeps the end of the heap in use
+    before = resident()
+    trim_heap()
+    assert before - resident() > 100e6

@@ -1,5 +1,7 @@
 """Set the processor and the allocator up: no denormal numbers, large pages of memory, few kernels kept."""
 
+import ctypes
+import gc
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -38,6 +40,19 @@ def keep_few_kernels() -> None:
     by a quarter of a megabyte or more with each. To compile one again takes a fraction of the time of its batch.
     """
     os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "64")
+
+
+def give_back_memory() -> None:
+    """Hand what the last trial freed back to the system."""
+    gc.collect()
+    trim_heap()
+
+
+def trim_heap() -> None:
+    """Hand what was freed back to the system; glibc would keep it, in pieces that the next batch does not fit into."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc only
+    if trim is not None:
+        trim(0)
 
 
 def _flushes_denormals() -> bool:
