@@ -212,7 +212,9 @@ def main() -> None:
     with subprocess.Popen([*command, "--replicas", str(options.replicas)], stdout=subprocess.PIPE, text=True) as server:
         try:
             assert server.stdout
-            load(server.stdout.readline().removeprefix("serving at ").strip(), server.pid, questions, options)
+            said = server.stdout.readline()
+            assert said.startswith("serving at http://"), "the server did not start"
+            load(said.removeprefix("serving at ").strip(), server.pid, questions, options)
         finally:
             server.terminate()
 
