@@ -13,7 +13,7 @@ LOCK = Path(__file__).resolve().parents[1] / "requirements.lock"
 ACCEPTED: dict[str, str] = {}
 """Identifier of a hole (PYSEC, CVE or GHSA) -> why it does not matter here; if a newer pin has a fix, move the pin."""
 
-LIMIT_SECONDS = 300
+LIMIT_SECONDS = 120
 
 
 class Audit(NamedTuple):
