@@ -81,6 +81,15 @@ def test_a_file_more_in_a_folder_is_noticed(read: Reader, tmp_path: Path) -> Non
     assert sum(map(len, loaded.splits.values())) == 61
 
 
+def test_a_file_under_another_name_is_told_of_by_that_name(read: Reader, tmp_path: Path) -> None:
+    csv(tmp_path, "café").write_bytes((tmp_path / "a.csv").read_text().encode("latin-1"))
+    (tmp_path / "b.csv").symlink_to("a.csv")
+    for name in ("a.csv", "b.csv"):
+        was_read, loaded = read(tmp_path / name)
+        assert was_read and loaded.problems[0].startswith(f"{name} is not UTF-8")
+        assert not read(tmp_path / name)[0]
+
+
 def test_options_code_and_versions_are_part_of_the_key(
     read: Reader, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

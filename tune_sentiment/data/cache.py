@@ -175,7 +175,7 @@ def _state_of(paths: Sequence[Path]) -> tuple[str, int]:
         except FileNotFoundError:  # the test part of a folder without one
             digest.update(f"no {absolute}\n".encode(errors="surrogateescape"))
             continue
-        add(absolute, status)
+        add(f"{path.name}\0{absolute}", status)  # what is found may name the file, as it is called here
         if os.path.isdir(absolute):
             with os.scandir(absolute) as entries:
                 for one in sorted(entries, key=lambda entry: entry.name):
