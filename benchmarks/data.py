@@ -11,6 +11,11 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tune_sentiment.config import TrainSettings
+    from tune_sentiment.data.vocabulary import Vocabulary
 
 SETTLING_SECONDS = 4
 """A source that was only just written is not kept in the cache."""
@@ -108,24 +113,34 @@ def print_growth(source: Path) -> None:
             )
 
 
-def print_predict(source: Path, rounds: int, count: int) -> None:
-    """Print the speed of `Predictor.predict` on `count` reviews of `source` beside the course's, one by one."""
+def print_predict(source: Path, rounds: int, count: int, alone: int) -> None:
+    """Print the speed of `Predictor.predict` on `count` reviews of `source` beside the course's on `alone` of them."""
+    import torch
+
+    from tune_sentiment.config import TrainSettings
+    from tune_sentiment.data.dataset import load_dataset
+    from tune_sentiment.data.formats import open_source
+
+    vocabulary = load_dataset(str(source)).vocabulary
+    texts = [review.text for review in open_source(str(source)).reviews][:count]
+    random.Random(0).shuffle(texts)
+    print(f"\n{vocabulary.size:,} words, {torch.get_num_threads()} threads, medians of {rounds}\n")
+    print("| setting | the course's `predict`, one by one | `predict` of all | times |\n|---|---|---|---|")
+    for settings in (TrainSettings(), TrainSettings(embedding_dim=100, hidden_dim=128, n_layers=1)):
+        print(predict_row(settings, vocabulary, texts, rounds, alone), flush=True)
+
+
+def predict_row(settings: "TrainSettings", vocabulary: "Vocabulary", texts: list[str], rounds: int, alone: int) -> str:
+    """Return the row of one setting."""
     import numpy as np
     import torch
 
     from tests.course import CourseRNN
-    from tune_sentiment.config import TrainSettings
-    from tune_sentiment.data.dataset import load_dataset
-    from tune_sentiment.data.formats import open_source
     from tune_sentiment.data.vocabulary import tokenize
     from tune_sentiment.export.bundle import Bundle
     from tune_sentiment.export.predict import Predictor
     from tune_sentiment.training.model import build_model
 
-    settings = TrainSettings()
-    vocabulary = load_dataset(str(source)).vocabulary
-    texts = [review.text for review in open_source(str(source)).reviews][:count]
-    random.Random(0).shuffle(texts)
     # Weights as they are drawn: a trained model takes as long.
     weights = build_model(settings, vocabulary.size).state_dict()
     predictor = Predictor(Bundle(Path(), settings, vocabulary, weights, {}, {}))
@@ -142,7 +157,7 @@ def print_predict(source: Path, rounds: int, count: int) -> None:
 
     rates, course_rates = [], []
     for turn in range(rounds):
-        some = texts[turn * 200 : (turn + 1) * 200]
+        some = texts[turn * alone : (turn + 1) * alone]
         began = time.perf_counter()
         for text in some:
             course(text)
@@ -152,11 +167,10 @@ def print_predict(source: Path, rounds: int, count: int) -> None:
         rates.append(len(texts) / (time.perf_counter() - began))
     theirs, ours = statistics.median(course_rates), statistics.median(rates)
     ratio = statistics.median(mine / one for mine, one in zip(rates, course_rates, strict=True))
-    print(
-        f"\nThe course's setting, {vocabulary.size:,} words, {torch.get_num_threads()} threads, medians of {rounds}\n"
+    return (
+        f"| embedding {settings.embedding_dim}, hidden {settings.hidden_dim}, {settings.n_layers} layers "
+        f"| {theirs:.1f} reviews/s ({alone} a round) | {ours:.0f} reviews/s ({len(texts):,}) | {ratio:.1f} |"
     )
-    print("| the course's `predict`, one by one | `predict` of all | times |\n|---|---|---|")
-    print(f"| {theirs:.1f} reviews/s (200 reviews a round) | {ours:.0f} reviews/s ({len(texts):,}) | {ratio:.1f} |")
 
 
 def main() -> None:
@@ -165,6 +179,7 @@ def main() -> None:
     parser.add_argument("source", type=Path, help="a file of reviews, such as aclImdb_train.tar.gz")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--reviews", type=int, default=25_000, help="how many to predict")
+    parser.add_argument("--alone", type=int, default=200, help="how many the course's way predicts in a round")
     parser.add_argument("--only", choices=["starts", "growth", "predict"])
     options = parser.parse_args()
     if options.only in (None, "starts"):
@@ -172,7 +187,7 @@ def main() -> None:
     if options.only in (None, "growth"):
         print_growth(options.source)
     if options.only in (None, "predict"):
-        print_predict(options.source, options.rounds, options.reviews)
+        print_predict(options.source, options.rounds, options.reviews, options.alone)
 
 
 if __name__ == "__main__":
