@@ -1,15 +1,14 @@
-"""The rungs: whole reports, a ninth of a run first, then three times as far each."""
+"""The rungs: whole reports before the last step, lenient ones first."""
 
 import pytest
-from ray.tune.schedulers import AsyncHyperBandScheduler
 
-from tune_sentiment.search.rungs import grace_steps, rungs
-from tune_sentiment.search.scheduler import asha
+from tune_sentiment.search.rungs import LADDER, Rung, ladder, rungs
+from tune_sentiment.search.scheduler import Ladder, asha
 
 
 @pytest.mark.parametrize(
     ("max_steps", "report_every", "expected"),
-    [(1600, 100, (200, 600)), (684, 100, (100, 300)), (50, 100, ()), (684, 24, (96, 288)), (100, 100, ())],
+    [(1600, 100, (200, 800)), (684, 100, (100, 400)), (50, 100, ()), (684, 38, (76, 342)), (100, 100, ())],
 )
 def test_rungs_are_whole_reports_before_the_last_step(
     max_steps: int, report_every: int, expected: tuple[int, ...]
@@ -17,14 +16,18 @@ def test_rungs_are_whole_reports_before_the_last_step(
     assert rungs(max_steps, report_every) == expected
 
 
-@pytest.mark.parametrize(("max_steps", "report_every"), [(1600, 100), (684, 100), (384, 24), (10_000, 100)])
-def test_the_reported_rungs_are_those_of_rays_scheduler(max_steps: int, report_every: int) -> None:
-    scheduler = asha(max_steps, report_every)
-    assert isinstance(scheduler, AsyncHyperBandScheduler)
-    (bracket,) = scheduler._brackets
-    assert tuple(sorted(step for step, _ in bracket._rungs if step < max_steps)) == rungs(max_steps, report_every)
+def test_rungs_that_meet_at_one_report_are_one_that_keeps_as_few_as_the_last() -> None:
+    assert ladder(480, 240) == (Rung(240, LADDER[-1][1]),)
 
 
-def test_every_trial_may_do_at_least_one_report() -> None:
-    assert grace_steps(300, 100) == 100
-    assert grace_steps(40, 100) == 40
+def test_later_rungs_are_later_and_stricter() -> None:
+    parts, shares = zip(*LADDER, strict=True)
+    assert list(parts) == sorted(set(parts)) and parts[0] > 0 and parts[-1] < 1
+    assert list(shares) == sorted(shares, reverse=True) and shares[-1] > 0
+
+
+@pytest.mark.parametrize(("max_steps", "report_every"), [(1600, 100), (684, 100), (384, 24), (10_000, 100), (50, 100)])
+def test_the_reported_rungs_are_those_of_the_scheduler(max_steps: int, report_every: int) -> None:
+    (bracket,) = asha(max_steps, report_every)._brackets
+    assert isinstance(bracket, Ladder)
+    assert tuple(sorted(rung.step for rung, _ in bracket._rungs)) == rungs(max_steps, report_every)

@@ -33,12 +33,21 @@ SETTING_TO_BLAME = ("diverged", "out of memory", "timeout")
 """Failures that another trial of the same setting would have, too."""
 
 
+STARTUP_TRIALS = 20
+"""Trials that are drawn at random before TPE looks at any: with fewer, it settles on a place that luck chose."""
+
+
 def tpe(space: Space, seed: int, *, repeats: bool = False) -> TPESampler:
     """Return the sampler of a search: it models the hyperparameters jointly and counts running trials as bad.
 
     No setting is chosen twice, unless `repeats` allows it.
     """
-    options: dict[str, Any] = {"multivariate": True, "constant_liar": True, "seed": seed}
+    options: dict[str, Any] = {
+        "multivariate": True,
+        "constant_liar": True,
+        "n_startup_trials": STARTUP_TRIALS,
+        "seed": seed,
+    }
     return TPESampler(**options) if repeats else DistinctTPE(space.distributions, **options)
 
 

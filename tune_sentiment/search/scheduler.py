@@ -5,11 +5,12 @@ from itertools import accumulate
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 from ray.tune.experiment import Trial
-from ray.tune.schedulers import AsyncHyperBandScheduler
+from ray.tune.schedulers import AsyncHyperBandScheduler, TrialScheduler
 
 from tune_sentiment.search.records import TrialRecord
-from tune_sentiment.search.rungs import REDUCTION_FACTOR, grace_steps
+from tune_sentiment.search.rungs import Rung, ladder
 from tune_sentiment.search.sampler import METRIC
 
 TIME = "step"
@@ -17,12 +18,37 @@ NO_CONTROLLER: Any = None
 """ASHA asks nothing of the controller that Ray hands it."""
 
 
+class Ladder:
+    """Rungs that each keep a share of their own, in place of the bracket of Ray's ASHA, where all keep the same."""
+
+    def __init__(self, rungs: Sequence[Rung]) -> None:
+        """Take the rungs, rising."""
+        self._rungs: list[tuple[Rung, dict[str, float]]] = [(rung, {}) for rung in reversed(rungs)]
+
+    def on_result(self, trial: Any, step: int, gain: float) -> str:
+        """Return whether a trial goes on: at the highest rung that it is new to, unless too many there did better."""
+        for rung, recorded in self._rungs:
+            if step >= rung.step and trial.trial_id not in recorded:
+                others = list(recorded.values())
+                recorded[trial.trial_id] = gain
+                stops = bool(others) and gain < np.percentile(others, 100 * (1 - rung.kept))
+                return TrialScheduler.STOP if stops else TrialScheduler.CONTINUE
+        return TrialScheduler.CONTINUE
+
+    def debug_str(self) -> str:
+        """Return the rungs, for Ray's own output."""
+        return " | ".join(
+            f"{rung.step}: {len(recorded)} trials, {rung.kept:.0%} kept" for rung, recorded in self._rungs
+        )
+
+
 class StudyASHA(AsyncHyperBandScheduler):
     """Ray's ASHA, which forgets its rungs when a search is resumed, told again what the study holds."""
 
-    def __init__(self, earlier: Sequence[TrialRecord], **options: Any) -> None:
-        """Fill the rungs with the reports of `earlier` trials; `options` are Ray's."""
+    def __init__(self, earlier: Sequence[TrialRecord], rungs: Sequence[Rung], **options: Any) -> None:
+        """Fill `rungs` with the reports of `earlier` trials; `options` are Ray's."""
         super().__init__(**options)
+        self._brackets = [Ladder(rungs)]  # type: ignore[list-item]  # it is asked for no more than this
         self._cut_off = {record.number: record for record in earlier if record.fate == "running"}
         for record in earlier:
             if record.fate != "running":
@@ -52,13 +78,13 @@ def asha(max_steps: int, report_every: int, earlier: Sequence[TrialRecord] = ())
     """
     return StudyASHA(
         earlier,
+        ladder(max_steps, report_every),
         time_attr=TIME,
         metric=METRIC,
         mode="min",
         # Trials end by themselves after their own last step, which depends on their batch size.
         max_t=max_steps + 1,
-        grace_period=grace_steps(max_steps, report_every),
-        reduction_factor=REDUCTION_FACTOR,
+        stop_last_trials=False,
     )
 
 
