@@ -1,0 +1,47 @@
+"""The benchmarks of the search run: recorded curves are replayed, and the bookkeeping is driven without Ray."""
+
+import numpy as np
+import pytest
+
+from benchmarks.overhead import without_ray
+from benchmarks.replay import Curves, load, replay
+from benchmarks.sampler import POLICIES
+from benchmarks.sleeping import bench
+from tune_sentiment.search.study import SEARCH_STUDY, open_study, records
+
+
+@pytest.fixture(scope="module")
+def curves() -> Curves:
+    return load("rt")
+
+
+def test_two_hundred_settings_are_recorded_to_their_ends(curves: Curves) -> None:
+    assert curves.losses.shape == (200, 19)
+    assert 0.5 < curves.losses.min() < curves.losses.max() < 2
+    assert len(np.unique(curves.points, axis=0)) == 200
+
+
+@pytest.mark.parametrize("name", ["random", "ours", "stock OptunaSearch + ASHA"])
+def test_a_search_is_replayed_alike_within_its_time(curves: Curves, name: str) -> None:
+    seconds = 6 * curves.full_seconds() / 2
+    times, regrets = replay(curves, POLICIES[name], 2, seconds, seed=3)
+    assert (times, regrets) == replay(curves, POLICIES[name], 2, seconds, seed=3)
+    assert times == sorted(times) and 0 < times[0] < times[-1] < seconds
+    assert min(regrets) >= -1e-9
+
+
+def test_a_recorded_setting_has_its_own_curve(curves: Curves) -> None:
+    nearest = load("rt", smooth=False)
+    course = nearest.space.course_point()[0]
+    curve, truth = nearest.draw(course, np.random.default_rng(0))
+    assert truth == curve.min()
+    assert any((curve == losses).all() for losses in curves.losses)
+
+
+def test_the_bookkeeping_of_a_search_runs_without_ray() -> None:
+    with bench(slots=2) as one:
+        without_ray(one, trials=15, steps=9)
+        found = records(open_study(one.studies, SEARCH_STUDY))
+        assert len(one.clock.ended) == len(found) == 15
+        assert {record.fate for record in found} == {"complete", "stopped"}
+        assert one.folder.report_file.exists()
