@@ -48,12 +48,16 @@ def watching(seconds: float, monkeypatch: pytest.MonkeyPatch, earlier: Any = ())
     return one, slow, records
 
 
+def ray_trial(name: str) -> Any:
+    return SimpleNamespace(trial_id=name, run_metadata=SimpleNamespace())
+
+
 def report(one: Watch, name: str, step: int, session_seconds: float) -> None:
     result = {
         "session_seconds": session_seconds, "reviews_per_second": 5.0, "step": step, "max_steps": 300,
         "seconds": session_seconds, "best_val_accuracy": 0.7,
     }  # fmt: skip
-    one.on_trial_result(0, [], SimpleNamespace(trial_id=name), result)
+    one.on_trial_result(0, [], ray_trial(name), result)
 
 
 def test_a_snapshot_counts_what_ended_before_and_now_and_what_runs(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -61,7 +65,7 @@ def test_a_snapshot_counts_what_ended_before_and_now_and_what_runs(monkeypatch: 
     one, slow, records = watching(0.0, monkeypatch, earlier)
     for number, name in ((3, "a"), (4, "b")):
         records[name] = made_trial(number, 0.9, fate="running")
-        one.on_trial_start(0, [], SimpleNamespace(trial_id=name))
+        one.on_trial_start(0, [], ray_trial(name))
     slow.clock.now += 10
     report(one, "a", 100, 4.0)
     report(one, "b", 100, 2.0)
@@ -73,7 +77,7 @@ def test_a_snapshot_counts_what_ended_before_and_now_and_what_runs(monkeypatch: 
     assert snapshot.busy_share == pytest.approx((6 + 2) / 20)
     assert snapshot.eta_seconds == pytest.approx((4 * 1.0 + 0 + 0) / 2)  # 4 to come, of a second each
     records["b"] = replace(records["b"], fate="complete", best_val_loss=0.4)
-    one.on_trial_complete(0, [], SimpleNamespace(trial_id="b"))
+    one.on_trial_complete(0, [], ray_trial("b"))
     snapshot = slow.snapshots[-1]
     assert (snapshot.complete, snapshot.slots_busy) == (2, 1)
     assert snapshot.best is not None and snapshot.best.number == 4
