@@ -84,6 +84,7 @@ def application(bundle: Path, replicas: int) -> Any:
     @serve.ingress(app)
     class Sentiment:
         def __init__(self) -> None:
+            _keep_replica_private()
             self.predictor = Predictor.load(bundle)
 
         @serve.batch(
@@ -108,6 +109,18 @@ def application(bundle: Path, replicas: int) -> Any:
             return web.Health()
 
     return Sentiment.bind()  # type: ignore[attr-defined]
+
+
+def _keep_replica_private() -> None:
+    """Put the port that a replica opens for other deployments on loopback; Ray Serve 2.60 has it on all interfaces.
+
+    To be called in the replica while its model is made: Ray opens the port after that.
+    """
+    from ray.serve._private import replica as its_module
+
+    replica: Any = its_module
+    open_port = replica.add_port_to_grpc_server
+    replica.add_port_to_grpc_server = lambda server, address: open_port(server, "127.0.0.1:0")
 
 
 def _refuse_missing_extra() -> None:
