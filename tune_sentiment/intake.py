@@ -1,7 +1,7 @@
 """Take in a request for a search, new or resumed: all that can be wrong with it is found before anything runs."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -62,10 +62,12 @@ def prepare(
     data_url: str | None = None,
     mlflow: str | None = None,
     started: float | None = None,
+    before_reading: Callable[[SearchRequest], None] = lambda request: None,
 ) -> Preparation:
     """Check a request for a search, read its data, and return what is needed to run it; nothing is written.
 
-    `started` is the `time.monotonic()` from which the time budget counts, by default now.
+    `started` is the `time.monotonic()` from which the time budget counts, by default now. `before_reading` is called
+    when all but the data has been checked.
     With `resume`, what the search `name` was asked for stands; what is given all the same must agree with it, or be
     what may change: the trials and the time, the confirmation, the resources, and with `change_space` a wider space.
 
@@ -104,12 +106,17 @@ def prepare(
     }
     given["time_budget"] = None if time_budget is None else seconds_of(time_budget)
     if resume:
-        return _resumed(given, name, storage, resources, started, change_space=change_space)
-    return _new({**given, "data": data or "demo"}, name, storage, resources, started)
+        return _resumed(given, name, storage, resources, started, before_reading, change_space=change_space)
+    return _new({**given, "data": data or "demo"}, name, storage, resources, started, before_reading)
 
 
 def _new(
-    given: dict[str, Any], name: str | None, storage: str, resources: Mapping[str, Any], started: float
+    given: dict[str, Any],
+    name: str | None,
+    storage: str,
+    resources: Mapping[str, Any],
+    started: float,
+    before_reading: Callable[[SearchRequest], None],
 ) -> Preparation:
     chosen = given["space"] or ("demo" if given["data"] == "demo" else "course")
     effort = EFFORT.get(chosen, USUAL_EFFORT)
@@ -131,6 +138,7 @@ def _new(
     if given["study"] is not None:
         request = request.model_copy(update={"study": given["study"], "study_prefix": f"{folder.name}/"})
         check_free(open_storage(folder, request.study_place), given["study"])
+    before_reading(request)
     dataset = load(request)
     filled = completed(request, dataset, space, environment())
     return Preparation(filled, folder, dataset, space, started, mlflow=given["mlflow"])
@@ -142,6 +150,7 @@ def _resumed(
     storage: str,
     resources: Mapping[str, Any],
     started: float,
+    before_reading: Callable[[SearchRequest], None],
     *,
     change_space: bool,
 ) -> Preparation:
@@ -178,6 +187,7 @@ def _resumed(
             "resources": {**before.resources.model_dump(), "address": None, **resources},
         }
     )
+    before_reading(request)
     dataset = load(request)
     check_same_data(request, dataset)
     return Preparation(request, folder, dataset, new_space, started, mlflow=given["mlflow"])

@@ -3,19 +3,22 @@
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tune_sentiment.data.dataset import Dataset, load_dataset
 from tune_sentiment.masking import masked
 from tune_sentiment.search.checkpoints import check_room
 from tune_sentiment.search.distinct import number_of_settings
 from tune_sentiment.search.folder import SearchFolder
-from tune_sentiment.search.probe import estimate_seconds
 from tune_sentiment.search.records import Plan
 from tune_sentiment.search.request import SearchRequest
 from tune_sentiment.search.resources import Machine, plan_search
 from tune_sentiment.search.space import Space
-from tune_sentiment.training.loop import TrainingData, total_steps
+
+if TYPE_CHECKING:
+    from tune_sentiment.training.loop import TrainingData
+
+# torch is imported where it is needed: a request is checked, and Ray is on its way up, before that second is spent.
 
 
 @dataclass(frozen=True)
@@ -32,8 +35,10 @@ class Preparation:
     """Address of the MLflow server that this session is shown on."""
 
     @property
-    def data(self) -> TrainingData:
+    def data(self) -> "TrainingData":
         """What trials may see."""
+        from tune_sentiment.training.loop import TrainingData
+
         return TrainingData(self.dataset.train, self.dataset.validation, self.dataset.vocabulary.size)
 
     @property
@@ -71,6 +76,8 @@ def describe_dataset(dataset: Dataset) -> dict[str, object]:
 
 def completed(request: SearchRequest, dataset: Dataset, space: Space, versions: dict[str, str]) -> SearchRequest:
     """Return the request of a new search with all that follows from its data and its space filled in."""
+    from tune_sentiment.training.loop import total_steps
+
     course, differences = space.course_point()
     near = f"Trial 0 is the course's setting, as near as this space comes: {', '.join(differences)}."
     return request.model_copy(
@@ -116,6 +123,8 @@ def make_plan(
     check_room(planned, space.largest(), words, request.resources.max_disk, states)
     if not estimate:
         return planned
+    from tune_sentiment.search.probe import estimate_seconds
+
     runs = preparation.confirm_runs
     return plan(
         estimate_seconds(space, preparation.data, trials=preparation.trials, confirm_runs=runs, slots=planned.slots)

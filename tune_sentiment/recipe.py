@@ -4,7 +4,7 @@ import dataclasses
 import math
 import time
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from functools import partial
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from tune_sentiment.results.leaderboard import write_csv
 from tune_sentiment.results.report import LiveReport, write_report
 from tune_sentiment.search.budget import Interruption
 from tune_sentiment.search.checkpoints import KEPT, CheckpointSweeper, running_bytes
-from tune_sentiment.search.cluster import cluster
+from tune_sentiment.search.cluster import Joined
 from tune_sentiment.search.confirm import COURSE_TRIAL, candidates, confirmation_seeds, enqueue
 from tune_sentiment.search.metrics import exported_metrics
 from tune_sentiment.search.outcome import (
@@ -55,15 +55,14 @@ CONFIRM_SHARE = 0.5
 def run(
     preparation: Preparation,
     *,
+    cluster: AbstractContextManager[Joined],
     observers: Sequence[Observer],
-    dashboard: bool,
-    token: bool,
     on_plan: Callable[[Plan], None] | None,
     on_dashboard: Callable[[RayDashboard], None] | None,
     on_stuck: Callable[[str], None] | None,
     storage_failure: Callable[[], str],
 ) -> Outcome:
-    """Run the search to its end and return what it found.
+    """Run the search to its end inside `cluster`, and return what it found.
 
     `storage_failure` returns why it must stop as nothing can be kept any more, or nothing.
 
@@ -82,9 +81,7 @@ def run(
         # Entered first, so left last: Ray's own shutdown may be what hangs.
         stack.enter_context(interruption.watched())
         stack.callback(_close, [*observers, live_report])
-        joined = stack.enter_context(
-            cluster(address=address, cpus=machine.cpus, gpus=machine.gpus, dashboard=dashboard, token=token)
-        )
+        joined = stack.enter_context(cluster)
         interruption.take_signals()  # again: Ray has put its own handlers in
         if on_dashboard and joined.dashboard:
             on_dashboard(joined.dashboard)

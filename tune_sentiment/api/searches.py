@@ -1,11 +1,12 @@
 """Searches and single runs: one function for each command."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tune_sentiment.config import validated
-from tune_sentiment.errors import SettingsError, StudyError
+from tune_sentiment.errors import StudyError
 
 if TYPE_CHECKING:
     import optuna
@@ -48,11 +49,11 @@ def search(
     from tune_sentiment.results.notebook import keep_quiet
 
     keep_quiet()
-    from tune_sentiment import recipe
     from tune_sentiment.api.result import SearchResult
     from tune_sentiment.api.watching import mlflow_logs, mlflow_server, progress_where_this_runs
     from tune_sentiment.intake import prepare
     from tune_sentiment.preparation import make_plan, resume_command
+    from tune_sentiment.search.head_start import SearchCluster
     from tune_sentiment.search.journal import mend_journal
     from tune_sentiment.search.mirror import mirrored
     from tune_sentiment.search.outcome import open_outcome
@@ -62,37 +63,35 @@ def search(
     from tune_sentiment.search.storage import storage_error
 
     server = None if mlflow is None else mlflow_server(mlflow)
-    preparation = prepare(data, mlflow=mlflow, **options)
-    if preparation.request.resources.address is not None and not token:
-        raise SettingsError(
-            "--no-token is for a private cluster: --address joins one that its owner protects: leave it out."
-        )
-    if preparation.request.resources.address is None:
-        make_plan(preparation, this_machine())  # so that what is impossible is refused before anything is written
-    watching = [*progress_where_this_runs(progress), *observers]
-    with held(preparation.folder, new=not options.get("resume")) as lease:
-        try:
-            mend_journal(preparation.folder)
-            write_request(preparation.folder, preparation.request)
-            with mirrored(preparation.folder, lease) as mirror, mlflow_logs(server, preparation) as logs:
-                outcome = recipe.run(
-                    preparation,
-                    observers=[*watching, *logs, *([] if mirror is None else [mirror])],
-                    dashboard=dashboard,
-                    token=token,
-                    on_plan=on_plan,
-                    on_dashboard=on_dashboard,
-                    on_stuck=on_stuck,
-                    storage_failure=lambda: "" if mirror is None else mirror.failure,
-                )
-            for log in logs:
-                log.finish(outcome)
-            return SearchResult(outcome, open_outcome(preparation.folder)[1])
-        except Exception as problem:
-            told = storage_error(problem, preparation.folder, resume_command(preparation))
-            if told is None:
-                raise
-            raise told from problem
+    with closing(SearchCluster(dashboard=dashboard, token=token)) as cluster:
+        preparation = prepare(data, mlflow=mlflow, before_reading=cluster.begin, **options)
+        if preparation.request.resources.address is None:
+            make_plan(preparation, this_machine())  # so that what is impossible is refused before anything is written
+        watching = [*progress_where_this_runs(progress), *observers]
+        from tune_sentiment import recipe  # torch and Ray Tune, while Ray's processes start
+
+        with held(preparation.folder, new=not options.get("resume")) as lease:
+            try:
+                mend_journal(preparation.folder)
+                write_request(preparation.folder, preparation.request)
+                with mirrored(preparation.folder, lease) as mirror, mlflow_logs(server, preparation) as logs:
+                    outcome = recipe.run(
+                        preparation,
+                        cluster=cluster,
+                        observers=[*watching, *logs, *([] if mirror is None else [mirror])],
+                        on_plan=on_plan,
+                        on_dashboard=on_dashboard,
+                        on_stuck=on_stuck,
+                        storage_failure=lambda: "" if mirror is None else mirror.failure,
+                    )
+                for log in logs:
+                    log.finish(outcome)
+                return SearchResult(outcome, open_outcome(preparation.folder)[1])
+            except Exception as problem:
+                told = storage_error(problem, preparation.folder, resume_command(preparation))
+                if told is None:
+                    raise
+                raise told from problem
 
 
 def plan_search(data: str | None = None, **options: Any) -> "Plan":

@@ -2,6 +2,7 @@
 
 import math
 import os
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
@@ -21,6 +22,8 @@ GPU_CONTEXT_BYTES = 600 * 2**20
 MEMORY_SHARE = 0.85
 """Share of the memory that trials may plan with; the rest is the driver's, the data's and Ray's."""
 GPU_MEMORY_MARGIN = 1.15
+GPU_DEVICES = ("/dev/nvidiactl", "/dev/nvmap", "/dev/dxg", "/dev/kfd")
+"""Linux has one of these where torch can find a GPU: NVIDIA's, NVIDIA's on Jetson, in Windows' Linux, AMD's."""
 
 
 @dataclass(frozen=True)
@@ -193,6 +196,8 @@ def _slots_on_gpus(gpus: float, per_trial: float) -> int:
 
 
 def _count_gpus() -> float:
+    if sys.platform == "linux" and not any(map(os.path.exists, GPU_DEVICES)):
+        return 0.0  # torch takes a second to say the same
     import torch
 
     return float(torch.cuda.device_count())
