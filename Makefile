@@ -6,7 +6,7 @@ makefile := $(subst ','\'',$(MAKEFILE_LIST))
 root := $(shell file='$(makefile)'; dirname "$${file# }")
 root := '$(subst ','\'',$(root))'
 
-.PHONY: help search test lint audit format install clean
+.PHONY: help search test lint audit bench format install clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\): ## /  make \1	/p' $(root)/Makefile
@@ -25,6 +25,9 @@ lint: ## style, types and the direction of imports
 
 audit: ## known holes in the packages of requirements.lock, as PyPI knows them
 	@cd $(root) && ./scripts/in-venv python scripts/audit.py
+
+bench: ## time whole searches against Optuna, Ray Tune and Syne Tune; PEERS="--peer ours --trials 16" for less
+	@cd $(root) && ./scripts/in-venv python -m benchmarks.search $(PEERS)
 
 format: ## rewrite the code in the one style
 	@cd $(root) && ./scripts/in-venv ruff check --fix . && ./scripts/in-venv ruff format .
