@@ -1,6 +1,5 @@
 """What a search cost: read from the reports of its trials, and from its processes while it ran."""
 
-import json
 import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -63,18 +62,27 @@ def tree_bytes(pid: int) -> int:
 
 
 def events_of_ours(folder: Path) -> list[dict[str, Any]]:
-    """Return the reports of our search from Ray Tune's own log of each trial, as `peers.job.note` writes them."""
+    """Return the reports of our search as `peers.job.note` writes them.
+
+    When they came stands in TensorBoard's files; the seconds of work in the study, for a whole trial.
+    """
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    from tune_sentiment.search.checkpoints import trial_folder
+    from tune_sentiment.search.folder import SearchFolder
+    from tune_sentiment.search.outcome import open_outcome
+
     events = []
-    for log in sorted((folder / "ray" / "search").glob("*/result.json")):
-        for line in log.read_text(encoding="utf-8").splitlines():
-            result = json.loads(line)
+    for record in open_outcome(SearchFolder(folder))[0].records:
+        curves = EventAccumulator(str(folder / "ray" / "search" / trial_folder(record.number))).Reload()
+        for point in curves.Scalars("val_loss"):
             events.append(
                 {
-                    "time": result["timestamp"],
-                    "trial": log.parent.name,
-                    "step": result["step"],
-                    "val_loss": result["val_loss"],
-                    "busy": result["session_seconds"],
+                    "time": point.wall_time,
+                    "trial": str(record.number),
+                    "step": point.step,
+                    "val_loss": point.value,
+                    "busy": record.seconds,
                 }
             )
     return events
