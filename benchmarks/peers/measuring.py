@@ -75,16 +75,16 @@ def events_of_ours(folder: Path) -> list[dict[str, Any]]:
     events = []
     for record in open_outcome(SearchFolder(folder))[0].records:
         curves = EventAccumulator(str(folder / "ray" / "search" / trial_folder(record.number))).Reload()
-        for point in curves.Scalars("val_loss"):
-            events.append(
-                {
-                    "time": point.wall_time,
-                    "trial": str(record.number),
-                    "step": point.step,
-                    "val_loss": point.value,
-                    "busy": record.seconds,
-                }
-            )
+        events += [
+            {
+                "time": point.wall_time,
+                "trial": str(record.number),
+                "step": point.step,
+                "val_loss": point.value,
+                "busy": record.seconds,
+            }
+            for point in curves.Scalars("val_loss")
+        ]
     return events
 
 
