@@ -9,7 +9,7 @@ from optuna.samplers import RandomSampler
 from optuna.trial import TrialState
 
 from tune_sentiment.search.folder import SearchFolder, make_folder
-from tune_sentiment.search.sampler import LOSSES, STARTUP_TRIALS, StudySearch, tpe
+from tune_sentiment.search.sampler import LOSSES, STARTUP_TRIALS, StudySearch, reason_of_loss, tpe
 from tune_sentiment.search.space import load_space, space_from_dict, widened
 from tune_sentiment.search.study import SEARCH_STUDY, open_storage, open_study, record_of, seed_of_trial
 
@@ -244,3 +244,17 @@ def test_trials_cut_off_by_the_time_budget_are_closed_and_not_left_running(tmp_p
     assert search.study.trials[0].state == TrialState.PRUNED
     search.on_trial_complete("a", result(200, 0.5, 0.5))  # too late to be heard
     assert search.study.trials[0].intermediate_values == {100: 0.6}
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        ("OSError: [Errno 28] No space left on device: '/x'", "storage: No space left on device"),
+        ("OSError: When uploading part: AWS Error NETWORK_CONNECTION", "storage"),
+        ("The node has died", "lost node"),
+        ("Worker exit type: SYSTEM_ERROR", "lost process"),
+        ("Task was killed due to the node running low on memory", "out of memory"),
+    ],
+)
+def test_why_a_process_was_lost_is_named(error: str, reason: str) -> None:
+    assert reason_of_loss(error) == reason

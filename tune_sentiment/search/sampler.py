@@ -15,7 +15,7 @@ from tune_sentiment.search.distinct import DistinctTPE
 from tune_sentiment.search.folder import SearchFolder
 from tune_sentiment.search.records import TrialRecord
 from tune_sentiment.search.space import Space
-from tune_sentiment.search.storage import STORAGE, names_storage_problem
+from tune_sentiment.search.storage import STORAGE, named_disk_error, names_storage_problem
 from tune_sentiment.search.study import CHECKPOINT, SEED, SUMMARY, record_of, seed_of_trial, unfinished
 
 METRIC = "best_val_loss"
@@ -187,7 +187,7 @@ class StudySearch(OptunaSearch):
         Ray does so itself, but not for a process that was lost while the trial was being handed to it.
         """
         self._losses[trial.number, ran] += 1
-        if reason == STORAGE:
+        if reason.startswith(STORAGE):
             self.storage_failure = reason
         elif reason in SETTING_TO_BLAME or self._losses[trial.number, ran] > (LOSSES if ran else LOST_HANDOVERS):
             self._close_failed(trial, {"reason": reason})
@@ -254,6 +254,6 @@ def reason_of_loss(error: str) -> str:
     text = error.lower()
     if "outofmemory" in text or "running low on memory" in text:
         return "out of memory"
-    if names_storage_problem(text):
-        return STORAGE
+    if names_storage_problem(error):
+        return f"{STORAGE}: {named_disk_error(error)}".removesuffix(": ")
     return "lost node" if "node has died" in text or "node died" in text or "node failure" in text else "lost process"

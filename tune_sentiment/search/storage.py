@@ -33,7 +33,12 @@ def is_storage_problem(problem: BaseException) -> bool:
 
 def names_storage_problem(text: str) -> bool:
     """Return whether `text`, an error of another process, is about that."""
-    return _is_of_a_store(text) or any(os.strerror(code).lower() in text.lower() for code in DISK_ERRORS)
+    return _is_of_a_store(text) or bool(named_disk_error(text))
+
+
+def named_disk_error(text: str) -> str:
+    """Return what the system calls the trouble with a disk that `text` is about, nothing if it is about none."""
+    return next((os.strerror(code) for code in DISK_ERRORS if os.strerror(code).lower() in text.lower()), "")
 
 
 def _is_of_a_store(text: str) -> bool:
