@@ -1,5 +1,6 @@
 """The server, a real one in a process of its own: what it answers, what it refuses, and how it stops."""
 
+import http.client
 import json
 import os
 import signal
@@ -12,9 +13,10 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import psutil
 import pytest
@@ -80,6 +82,19 @@ def ask(url: str, body: bytes | None = None, method: str | None = None) -> tuple
         return problem.code, json.load(problem)
 
 
+def ask_and_be_hung_up_on(url: str, body: bytes) -> tuple[int, Any]:
+    """As `ask`, where the server answers and hangs up before it has read all of a body that is too long."""
+    place = urlsplit(url)
+    connection = http.client.HTTPConnection(place.netloc, timeout=60)
+    connection.putrequest("POST", place.path)
+    connection.putheader("Content-Length", str(len(body)))
+    with suppress(BrokenPipeError, ConnectionResetError):
+        connection.endheaders(body)
+    with closing(connection):
+        response = connection.getresponse()
+        return response.status, json.load(response)
+
+
 def question(texts: Any) -> bytes:
     return json.dumps({"texts": texts}).encode()
 
@@ -131,7 +146,7 @@ def test_clients_that_ask_together_each_get_their_own_answer(address: str, predi
     ids=lambda value: value[:20].decode("ascii", "replace") if isinstance(value, bytes) else None,
 )
 def test_a_wrong_request_is_refused_with_a_sentence(address: str, body: bytes, status: int, said: str) -> None:
-    code, found = ask(f"{address}/predict", body)
+    code, found = (ask_and_be_hung_up_on if status == 413 else ask)(f"{address}/predict", body)
     assert (code, list(found)) == (status, ["error"])
     assert said in found["error"] and found["error"].endswith(".") and "\n" not in found["error"]
     assert ask(f"{address}/healthz") == (200, {"status": "ok"}), "and the server goes on"
