@@ -51,7 +51,7 @@ that was longer: both load the same libraries in new processes, on the same fast
 START_OVERLAP = 1.5
 """The start reads, imports and waits for Ray all at the same time; what is budgeted by its length does not."""
 CONFIRM_SHARE = 0.5
-"""Part of a time budget that the confirmation may claim at most."""
+"""Part of a time budget, less what start and export take of it, that the confirmation may claim at most."""
 
 
 def run(
@@ -129,9 +129,10 @@ def _search(preparation: Preparation, phase: Phase, start_seconds: float) -> Non
         if request.time_budget is None:
             return math.inf
         typical = sum(full_seconds) / len(full_seconds) if full_seconds else 0.0
+        end = request.time_budget - max(EXPORT_SECONDS, start_seconds)
         # The confirmation starts its processes anew, which takes about as long as the start of the search did.
-        kept = min(waves * typical + start_seconds, CONFIRM_SHARE * request.time_budget) if waves else 0.0
-        return preparation.started + request.time_budget - kept - max(EXPORT_SECONDS, start_seconds)
+        kept = min(waves * typical + start_seconds, CONFIRM_SHARE * max(0.0, end - start_seconds)) if waves else 0.0
+        return preparation.started + end - kept
 
     before = time.monotonic()
     earlier = records(study)

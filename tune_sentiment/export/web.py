@@ -15,6 +15,8 @@ from tune_sentiment.export.predict import Prediction
 
 MAX_TEXTS = 1000
 MAX_BODY_BYTES = 1_000_000
+MAX_DISCARDED_BYTES = 20_000_000
+"""Of a body that is too long, read and thrown away: a client that is cut off while it sends never hears why."""
 
 EXAMPLE: dict[str, Any] = {"texts": ["A film I would see again.", "Two hours of my life, gone."]}
 
@@ -85,16 +87,20 @@ def web_app() -> FastAPI:
 
 
 async def question_in(request: Request) -> list[str]:
-    """Return the texts of a request; its body is not read further than MAX_BODY_BYTES.
+    """Return the texts of a request; of its body no more than MAX_BODY_BYTES are kept.
 
     Raises:
         HTTPException: 413 if there is more, 422 if it is anything but `{"texts": [...]}` with 1 to MAX_TEXTS texts.
     """
-    body = bytearray()
+    body, size = bytearray(), 0
     async for chunk in request.stream():
-        body += chunk
-        if len(body) > MAX_BODY_BYTES:
-            raise HTTPException(413, f"a body may have at most {MAX_BODY_BYTES:,} bytes, got more: send fewer texts.")
+        size += len(chunk)
+        if size <= MAX_BODY_BYTES:
+            body += chunk
+        elif size > MAX_DISCARDED_BYTES:
+            break
+    if size > MAX_BODY_BYTES:
+        raise HTTPException(413, f"a body may have at most {MAX_BODY_BYTES:,} bytes, got more: send fewer texts.")
     try:
         return Question.model_validate_json(bytes(body)).texts
     except ValidationError as problem:

@@ -154,7 +154,9 @@ def not_answering(uri: str, problem: BaseException) -> StudyError:
 
 def reason_of(problem: BaseException) -> str:
     """Return what pyarrow says in one line, without what only the store's support could read."""
-    return masked(_REQUEST_ID.sub("", str(problem)).strip().splitlines()[0].rstrip(".:"))
+    lines = _REQUEST_ID.sub("", str(problem)).strip().splitlines() or [type(problem).__name__]
+    # An error of another process comes as its whole traceback, which says at its end what went wrong.
+    return masked(lines[-1 if "Traceback" in lines[0] else 0].rstrip(".:"))
 
 
 def _without_last_slash(uri: str) -> str:
