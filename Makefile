@@ -15,7 +15,8 @@ search: ## install what is missing, then search on the built-in corpus
 	@$(root)/scripts/in-venv python -m tune_sentiment search
 
 test: ## the whole test suite
-	@cd $(root) && ./scripts/in-venv python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+	@cd $(root) && ./scripts/in-venv python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not alone"
+	@cd $(root) && ./scripts/in-venv python -m pytest -m alone
 
 lint: ## style, types and the direction of imports
 	@cd $(root) && ./scripts/in-venv ruff check .

@@ -35,7 +35,7 @@ from tune_sentiment.search.metrics import (
 )
 from tune_sentiment.search.study import SEARCH_STUDY, open_storage, read_study
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.slow, pytest.mark.alone, pytest.mark.timeout(300)]
 
 NAME = "seen"
 TRIALS = 5000

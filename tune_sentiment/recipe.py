@@ -48,7 +48,7 @@ from tune_sentiment.search.study import (
 EXPORT_SECONDS = 8.0
 """Part of a time budget kept for the test scores, the bundle and the report, at least; as long as the start took, if
 that was longer: both load the same libraries in new processes, on the same fast or slow or busy machine."""
-START_OVERLAP = 1.5
+START_OVERLAP = 1.1
 """The start reads, imports and waits for Ray all at the same time; what is budgeted by its length does not."""
 CONFIRM_SHARE = 0.5
 """Part of a time budget, less what start and export take of it, that the confirmation may claim at most."""

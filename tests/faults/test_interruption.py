@@ -39,6 +39,7 @@ def test_a_search_that_is_told_to_stop_keeps_all_and_says_how_to_go_on(
     assert_whole(resumed(tmp_path, ended(tmp_path) + 2), ended(tmp_path), before)
 
 
+@pytest.mark.alone
 def test_a_search_keeps_its_time_budget_from_start_to_bundle(corpus: Path, space: str, tmp_path: Path) -> None:
     started = time.monotonic()
     search = start_search(corpus, space, tmp_path, 100_000, "--time-budget", "60s", "--json")

@@ -11,7 +11,7 @@ import pytest
 
 from tests.faults.searching import COMMAND, NAME, ended, losses, start_search, trials_of, wait_until
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.slow, pytest.mark.alone, pytest.mark.timeout(300)]
 
 # Started as a program of its own: Ray allows one cluster to a process.
 NODES = """

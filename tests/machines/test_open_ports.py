@@ -18,6 +18,8 @@ from pathlib import Path
 import psutil
 import pytest
 
+pytestmark = pytest.mark.alone
+
 LISTED = ("ray::DashboardAgent", "monitor.py", "dashboard.py")
 """The processes whose Prometheus figures answer without the token, to this machine alone; see SECURITY.md."""
 

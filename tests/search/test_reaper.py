@@ -52,3 +52,25 @@ def test_what_is_left_of_one_that_ended_by_itself_is_its_own_business(tmp_path: 
     for sleeper in sleepers:
         sleeper.kill()
     assert len(sleepers) == 2 and tmp_path.exists()
+
+
+ORPHAN = """
+import subprocess, sys, time
+from pathlib import Path
+from tune_sentiment.search.reaper import reaping
+sleeper = "import time; time.sleep(120)"
+parent = f"import subprocess, sys; print(subprocess.Popen([sys.executable, '-c', {sleeper!r}, sys.argv[1]]).pid)"
+with reaping(Path(sys.argv[1])):
+    time.sleep(1.5)  # just after a look
+    subprocess.run([sys.executable, "-c", parent, sys.argv[1] + "/socket"])
+    time.sleep(120)
+"""
+
+
+def test_a_process_whose_parent_was_gone_before_it_was_seen_is_ended_too(tmp_path: Path) -> None:
+    with subprocess.Popen([sys.executable, "-c", ORPHAN, tmp_path], stdout=subprocess.PIPE, text=True) as killed:
+        assert killed.stdout is not None
+        orphan = psutil.Process(int(killed.stdout.readline()))
+        assert orphan.is_running()
+        killed.kill()
+    wait_for(lambda: alive([orphan]) == [], 10)

@@ -57,15 +57,31 @@ def stand_by(parent: int, others: list[int], folder: str) -> None:
             known |= {process.pid: process for process in psutil.Process(parent).children(recursive=True)}
     if os.read(0, 4):
         return
-    for pid in (os.getpid(), *others):
-        known.pop(pid, None)
     for process in list(known.values()):  # those that a known one started in the last second
         with contextlib.suppress(psutil.Error):
             known |= {child.pid: child for child in process.children(recursive=True)}
-    # psutil compares the time at which a process was started: one that has taken the number of another is not touched.
-    _, left = psutil.wait_procs(list(known.values()), timeout=MERCY_SECONDS)
-    for process in left:
-        with contextlib.suppress(psutil.Error):
-            process.kill()
-    psutil.wait_procs(left, timeout=MERCY_SECONDS)
+    mercy = MERCY_SECONDS
+    while True:
+        # One whose parent ended before it was seen is nobody's child any more, but has the folder in its command line.
+        known |= {process.pid: process for process in processes_of(folder)}
+        for pid in (os.getpid(), *others):
+            known.pop(pid, None)
+        # psutil compares the time at which a process was started: one that has taken the number of another is spared.
+        _, left = psutil.wait_procs(list(known.values()), timeout=mercy)
+        for process in left:
+            with contextlib.suppress(psutil.Error):
+                process.kill()
+        psutil.wait_procs(left, timeout=MERCY_SECONDS)
+        if not left:
+            break
+        known.clear()
+        mercy = 0.0
     shutil.rmtree(folder, ignore_errors=True)
+
+
+def processes_of(folder: str) -> Iterator[psutil.Process]:
+    """Yield the processes that have `folder`, or what is in it, in their command line: all that Ray started there."""
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            if any(folder in word for word in process.cmdline()):
+                yield process
