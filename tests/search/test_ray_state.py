@@ -1,7 +1,10 @@
 """What Ray Tune keeps of its trials: little, once they have ended, and everything as it was afterwards."""
 
 import json
+from pathlib import Path
+from types import SimpleNamespace
 
+from ray.tune import ExperimentAnalysis
 from ray.tune.execution.experiment_state import _ExperimentCheckpointManager
 from ray.tune.execution.tune_controller import TuneController
 from ray.tune.experiment import Trial
@@ -25,3 +28,11 @@ def test_rays_snapshots_are_off_inside_the_block_only() -> None:
         assert TuneController.save_to_dir is not before[0]
         assert _ExperimentCheckpointManager.on_trial_checkpoint is not before[1]
     assert (TuneController.save_to_dir, _ExperimentCheckpointManager.on_trial_checkpoint) == before
+
+
+def test_ray_finds_no_trials_after_a_phase_that_had_none_to_run(tmp_path: Path) -> None:
+    storage = SimpleNamespace(experiment_driver_staging_path=str(tmp_path))
+    controller = SimpleNamespace(_storage=storage, experiment_state_file_name="experiment_state-now.json")
+    with without_snapshots():
+        TuneController.save_to_dir(controller)
+    assert ExperimentAnalysis(str(tmp_path)).trials == []

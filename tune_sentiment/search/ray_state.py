@@ -35,10 +35,10 @@ def forget(trial: Trial) -> None:
 
 
 def _name_the_snapshot(controller: Any) -> None:
-    """Leave an empty file where Ray looks for the snapshot in the end, if only to see that it is there."""
+    """Leave a file without trials where Ray looks for the snapshot in the end: it reads one if no trial was run."""
     folder = Path(controller._storage.experiment_driver_staging_path)
     folder.mkdir(parents=True, exist_ok=True)
-    Path(folder, controller.experiment_state_file_name).write_text("{}", encoding="utf-8")
+    Path(folder, controller.experiment_state_file_name).write_text('{"trial_data": []}', encoding="utf-8")
 
 
 def _do_nothing(manager: Any, trial: Trial) -> None:
