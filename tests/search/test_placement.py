@@ -88,7 +88,7 @@ def gpus_of(trial: FrozenTrial) -> list[str]:
 def most_at_once(trials: list[FrozenTrial]) -> int:
     """The most of `trials` that ran at the same moment, from what their processes say of when they began."""
     times = [(one.user_attrs[SUMMARY]["began"], one.datetime_complete.timestamp()) for one in trials]  # type: ignore[union-attr]
-    return max(sum(began <= moment < ended for began, ended in times) for moment, _ in times)
+    return max((sum(began <= moment < ended for began, ended in times) for moment, _ in times), default=0)
 
 
 def test_two_trials_share_a_gpu_and_no_more(four_gpus: dict[str, float], tmp_path: Path) -> None:
