@@ -94,7 +94,7 @@ def test_files_of_the_search_stand_where_the_design_says(outcome: Outcome) -> No
 
 def test_ray_writes_no_state_and_no_copies_of_what_the_study_holds(outcome: Outcome) -> None:
     ray = Path(outcome.folder) / "ray"
-    assert {path.read_text() for path in ray.glob("*/experiment_state-*.json")} == {"{}"}
+    assert {path.read_text() for path in ray.glob("*/experiment_state-*.json")} == {'{"trial_data": []}'}
     assert list(ray.glob("*/trial_00000/events.out.tfevents*")), "TensorBoard's events are kept"
     assert {path.name for path in ray.glob("*/trial_*/*") if path.is_file() and "tfevents" not in path.name} == set()
 
