@@ -1,6 +1,7 @@
 """A small corpus, and a watcher that writes down what it sees."""
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,6 +19,9 @@ from tune_sentiment.search.records import Snapshot, TrialRecord
 if TYPE_CHECKING:
     from tests.store import Store
     from tune_sentiment.search.folder import SearchFolder
+
+# A shell's background jobs ignore Ctrl-C, and so would every process that a test starts to interrupt it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -1,6 +1,7 @@
 """Placement, with Ray's logical GPUs: how many trials share a GPU, and that each is told its own."""
 
 import math
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +14,7 @@ from optuna.trial import FrozenTrial
 from tests.conftest import Recorder
 from tests.training.conftest import VOCAB_SIZE, make_split
 from tune_sentiment.search.budget import Interruption
-from tune_sentiment.search.cluster import ENVIRONMENT
+from tune_sentiment.search.cluster import ENVIRONMENT, private_runtime_env
 from tune_sentiment.search.folder import SearchFolder, make_folder
 from tune_sentiment.search.records import Plan
 from tune_sentiment.search.resources import cluster_machine, plan_search
@@ -35,7 +36,14 @@ def four_gpus() -> Iterator[dict[str, float]]:
     with pytest.MonkeyPatch.context() as patched:
         for name, value in ENVIRONMENT.items():
             patched.setenv(name, value)
-        ray.init(address="local", num_cpus=4, num_gpus=4, include_dashboard=False, log_to_driver=False)
+        ray.init(
+            address="local",
+            num_cpus=4,
+            num_gpus=4,
+            include_dashboard=False,
+            log_to_driver=False,
+            runtime_env=private_runtime_env(sys.executable),
+        )
         yield ray.cluster_resources()
         ray.shutdown()
 
