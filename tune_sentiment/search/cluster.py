@@ -13,6 +13,7 @@ from typing import Any
 
 from tune_sentiment.errors import ResourceError
 from tune_sentiment.search.private_cluster import kept_private
+from tune_sentiment.search.quick_start import dashboard_aside
 from tune_sentiment.search.ray_dashboard import RayDashboard, joined_dashboard, private_dashboard
 from tune_sentiment.search.reaper import reaping
 
@@ -68,10 +69,10 @@ def cluster(*, address: str | None, cpus: float, gpus: float, dashboard: bool, t
     private: AbstractContextManager[dict[str, Any]] = (
         private_surroundings(token=token) if address is None else nullcontext({})
     )
-    with private as arguments:
+    with private as arguments, dashboard_aside() as private_url:
         try:
             if address is None:
-                context = ray.init(
+                ray.init(
                     address="local",  # without it Ray joins whatever cluster runs on this machine
                     num_cpus=int(cpus),
                     num_gpus=int(gpus),
@@ -82,6 +83,7 @@ def cluster(*, address: str | None, cpus: float, gpus: float, dashboard: bool, t
                     runtime_env=private_runtime_env(sys.executable),
                     **arguments,
                 )
+                url = private_url()
             else:
                 context = ray.init(
                     address=address,
@@ -90,7 +92,9 @@ def cluster(*, address: str | None, cpus: float, gpus: float, dashboard: bool, t
                     # A private cluster's processes inherit these; those of a running one must be told.
                     runtime_env={"env_vars": {"RAY_CHDIR_TO_TRIAL_DIR": "0"}},
                 )
+                url = getattr(context, "dashboard_url", None)
         except (ConnectionError, RuntimeError, ValueError, OSError, RayError) as problem:
+            ray.shutdown()
             where = address or "a private cluster on this machine"
             reason = str(problem).strip().splitlines()[0] if str(problem).strip() else type(problem).__name__
             raise ResourceError(
@@ -98,7 +102,6 @@ def cluster(*, address: str | None, cpus: float, gpus: float, dashboard: bool, t
             ) from None
         logging.getLogger("ray").setLevel(logging.ERROR)
         try:
-            url = getattr(context, "dashboard_url", None)
             opened = joined_dashboard if address else partial(private_dashboard, asks=token, own_token=own_token)
             yield Joined(ray.cluster_resources(), opened(url) if url else None)
         finally:
