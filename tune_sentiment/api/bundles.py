@@ -2,13 +2,13 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any, Unpack, get_args
 
 from tune_sentiment.errors import SettingsError
 
 if TYPE_CHECKING:
-    from tune_sentiment.data.dataset import Dataset
     from tune_sentiment.data.describe import Description
+    from tune_sentiment.data.formats import SourceOptions
     from tune_sentiment.data.reencode import SplitName
     from tune_sentiment.export.compare import Comparison
     from tune_sentiment.export.predict import Predictor
@@ -16,17 +16,12 @@ if TYPE_CHECKING:
 
 
 def evaluate(
-    bundle: str,
-    data: str,
-    *,
-    split: "SplitName | None" = None,
-    text_column: str | None = None,
-    label_column: str | None = None,
-    data_url: str | None = None,
+    bundle: str, data: str, *, split: "SplitName | None" = None, **options: "Unpack[SourceOptions]"
 ) -> "tuple[Scores, SplitName]":
     """Score a bundle on the reviews of a source, encoded with the bundle's own vocabulary; return what was scored, too.
 
     Without `split`, that is all of the source, but only the test split of the data that the bundle was trained on.
+    options: how the source is read: `text_column`, `label_column`, `data_url`.
 
     Raises:
         BundleError, DataError: if one of them cannot be read.
@@ -35,7 +30,6 @@ def evaluate(
     from tune_sentiment.data.reencode import encode_with
 
     _refuse_other_splits(split)
-    options: dict[str, Any] = {"text_column": text_column, "label_column": label_column, "data_url": data_url}
     predictor = load(bundle)
     vocabulary = predictor.bundle.vocabulary
     chosen = _split_to_score([predictor], data, split, options)
@@ -43,17 +37,12 @@ def evaluate(
 
 
 def compare(
-    bundles: Sequence[str],
-    data: str,
-    *,
-    split: "SplitName | None" = None,
-    text_column: str | None = None,
-    label_column: str | None = None,
-    data_url: str | None = None,
+    bundles: Sequence[str], data: str, *, split: "SplitName | None" = None, **options: "Unpack[SourceOptions]"
 ) -> "tuple[Comparison, SplitName]":
     """Say which bundles are better on the reviews of a source by more than luck; return what was scored, too.
 
     Without `split`, that is all of the source, but only the test split of data that one of them was trained on.
+    options: how the source is read: `text_column`, `label_column`, `data_url`.
 
     Raises:
         BundleError, DataError: if one of them cannot be read.
@@ -67,7 +56,6 @@ def compare(
             f"a comparison needs two or more different bundles: got {', '.join(bundles) or 'none'}: name another."
         )
     _refuse_other_splits(split)
-    options: dict[str, Any] = {"text_column": text_column, "label_column": label_column, "data_url": data_url}
     predictors = {bundle: load(bundle) for bundle in bundles}
     chosen = _split_to_score(predictors.values(), data, split, options)
     probabilities = {}
@@ -114,21 +102,17 @@ def serve(
     run(Path(bundle), host=host, port=port, replicas=replicas, token=token, on_ready=on_ready)
 
 
-def _load(data: str, text_column: str | None, label_column: str | None, data_url: str | None) -> "Dataset":
-    from tune_sentiment.data.dataset import load_dataset
-
-    return load_dataset(data, text_column=text_column, label_column=label_column, data_url=data_url)
-
-
 def _split_to_score(
-    predictors: "Iterable[Predictor]", data: str, split: "SplitName | None", options: Mapping[str, Any]
+    predictors: "Iterable[Predictor]", data: str, split: "SplitName | None", options: "SourceOptions"
 ) -> "SplitName":
     """Return `split`, or without one "test" if one of the models was trained on this data, else "all"."""
+    from tune_sentiment.data.dataset import load_dataset
+
     if split is not None:
         return split
     about = [predictor.bundle.provenance.get("data") for predictor in predictors]
     trained_on = {one.get("fingerprint") for one in about if isinstance(one, Mapping)}
-    return "test" if _load(data, **options).fingerprint in trained_on else "all"
+    return "test" if load_dataset(data, **options).fingerprint in trained_on else "all"
 
 
 def _refuse_other_splits(split: str | None) -> None:

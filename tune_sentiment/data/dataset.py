@@ -4,14 +4,14 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from pathlib import Path
+from typing import Unpack
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tune_sentiment.data.cache import Entry, fetch, find_entry, keep
 from tune_sentiment.data.encoding import EncodedReviews, encode, number_words
-from tune_sentiment.data.formats import open_source
+from tune_sentiment.data.formats import SourceOptions, open_source
 from tune_sentiment.data.reviews import Source, counted
 from tune_sentiment.data.vocabulary import PADDING_ID, Vocabulary
 from tune_sentiment.errors import DataError
@@ -92,40 +92,25 @@ def left_pad(split: Split, indices: NDArray[np.int64], seq_length: int, length: 
     return batch
 
 
-def load_dataset(
-    source: str,
-    *,
-    text_column: str | None = None,
-    label_column: str | None = None,
-    data_url: str | None = None,
-    data_sha256: str | None = None,
-    cache_folder: str | Path | None = None,
-    split_seed: int = 0,
-) -> Dataset:
+def load_dataset(source: str, *, split_seed: int = 0, **options: Unpack[SourceOptions]) -> Dataset:
     """Read, number and split the reviews of `source`.
 
     The split is stratified: 80 % training, 10 % validation, 10 % test; a source with a test split of its own keeps it,
     and its training half is split 90 to 10. The same reviews give the same dataset on every machine.
 
     Args:
-        source: see `open_source`, as for the options not named here.
+        source: see `open_source`, as for `options`.
         split_seed: another seed gives another split, 0 to 2**32 - 1.
+        options: how the source is read.
 
     Raises:
         DataError: if `source` does not hold labelled reviews, enough of both classes.
     """
     if not 0 <= split_seed < 2**32:
         raise DataError(f"the seed of the split must be from 0 to 2**32 - 1: got {split_seed}: give another.")
-    opened = open_source(
-        source,
-        text_column=text_column,
-        label_column=label_column,
-        data_url=data_url,
-        data_sha256=data_sha256,
-        cache_folder=cache_folder,
-    )
-    options = {"name": opened.name, "text": text_column, "label": label_column, "seed": split_seed}
-    entry = find_entry(opened.paths, options, cache_folder)
+    opened = open_source(source, **options)
+    columns = {"text": options.get("text_column"), "label": options.get("label_column")}
+    entry = find_entry(opened.paths, {"name": opened.name, **columns, "seed": split_seed}, options.get("cache_folder"))
     dataset = None if entry is None else _kept(entry)
     if dataset is None:
         dataset = _read(opened, split_seed)

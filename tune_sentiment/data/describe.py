@@ -2,12 +2,12 @@
 
 import time
 from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 
 from tune_sentiment.data.dataset import Dataset, Split, load_dataset, review_hashes
+from tune_sentiment.data.formats import SourceOptions
 
 PERCENTILES = (1, 5, 25, 50, 75, 95, 99, 100)
 """100 is the longest review."""
@@ -62,31 +62,14 @@ class Description:
         return plain
 
 
-def describe(
-    source: str,
-    *,
-    text_column: str | None = None,
-    label_column: str | None = None,
-    data_url: str | None = None,
-    data_sha256: str | None = None,
-    cache_folder: str | Path | None = None,
-    split_seed: int = 0,
-) -> Description:
+def describe(source: str, *, split_seed: int = 0, **options: Unpack[SourceOptions]) -> Description:
     """Read `source` as `load_dataset` does, with the same options, and describe it.
 
     Raises:
         DataError: as `load_dataset`.
     """
     started = time.perf_counter()
-    dataset = load_dataset(
-        source,
-        text_column=text_column,
-        label_column=label_column,
-        data_url=data_url,
-        data_sha256=data_sha256,
-        cache_folder=cache_folder,
-        split_seed=split_seed,
-    )
+    dataset = load_dataset(source, split_seed=split_seed, **options)
     return describe_dataset(dataset, time.perf_counter() - started)
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from itertools import zip_longest
 from pathlib import Path
+from typing import TypedDict
 
 from tune_sentiment.data.archive import ARCHIVE_SUFFIXES, folders, read_archive, read_folder
 from tune_sentiment.data.reviews import Review, Source, lines, listed, shown
@@ -23,6 +24,16 @@ _PACKED_SUFFIXES = (*ARCHIVE_SUFFIXES, ".parquet")
 _HALVES = (".pos", ".neg")
 _MAX_LISTED = 10
 _COURSE_FILES = ("reviews.txt", "labels.txt")
+
+
+class SourceOptions(TypedDict, total=False):
+    """The options of `open_source`, for those who pass them on."""
+
+    text_column: str | None
+    label_column: str | None
+    data_url: str | None
+    data_sha256: str | None
+    cache_folder: str | Path | None
 
 
 def open_source(

@@ -1,18 +1,20 @@
 """Encode a source with the vocabulary of a model that was trained on another."""
 
-from typing import Any, Literal
+from typing import Literal, Unpack
 
 import numpy as np
 
 from tune_sentiment.data.dataset import SPLIT_NAMES, Split, assemble, split_reviews
 from tune_sentiment.data.encoding import encode
-from tune_sentiment.data.formats import open_source
+from tune_sentiment.data.formats import SourceOptions, open_source
 from tune_sentiment.data.vocabulary import Vocabulary
 
 SplitName = Literal["all", "train", "validation", "test"]
 
 
-def encode_with(source: str, vocabulary: Vocabulary, split: SplitName, *, split_seed: int = 0, **options: Any) -> Split:
+def encode_with(
+    source: str, vocabulary: Vocabulary, split: SplitName, *, split_seed: int = 0, **options: Unpack[SourceOptions]
+) -> Split:
     """Return the labelled reviews of `source`, or those of one of its splits, as ids of `vocabulary`.
 
     options: of `open_source`.
