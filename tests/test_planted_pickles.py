@@ -6,7 +6,6 @@ import pickle
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -14,6 +13,7 @@ import pytest
 import torch
 
 from tests.data.small_corpora import layout, made_up, pack, unpack, write_pair
+from tests.planted import KINDS, Planted, plant
 from tune_sentiment.data.dataset import load_dataset
 from tune_sentiment.data.vocabulary import Vocabulary
 from tune_sentiment.errors import StudyError, TuneSentimentError
@@ -23,25 +23,6 @@ from tune_sentiment.search.request import read_request
 from tune_sentiment.search.space import load_space
 from tune_sentiment.search.study import SEARCH_STUDY, open_storage, open_study
 from tune_sentiment.training.checkpoint import load_state, load_weights, settings_of
-
-
-class Planted:
-    """Unpickled, it makes the file `trace`."""
-
-    def __init__(self, trace: Path) -> None:
-        self.trace = trace
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return (open, (str(self.trace), "w"))
-
-
-def pickled(path: Path, trace: Path, kind: str) -> None:
-    if kind == "torch":
-        torch.save({"weights": Planted(trace)}, path)
-    elif kind == "torch of old":
-        torch.save({"weights": Planted(trace)}, path, _use_new_zipfile_serialization=False)
-    else:
-        path.write_bytes(pickle.dumps(Planted(trace), protocol=int(kind)))
 
 
 def load(path: Path) -> object:
@@ -90,7 +71,7 @@ READERS: dict[str, Callable[[Path], object]] = {
 }
 
 
-@pytest.mark.parametrize("kind", ["0", "5", "torch", "torch of old"])
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("name", READERS)
 def test_a_pickle_in_place_of_a_file_is_refused_and_not_run(tmp_path: Path, name: str, kind: str) -> None:
     folder, trace = tmp_path / "folder", tmp_path / "the pickle was run"
@@ -102,16 +83,16 @@ def test_a_pickle_in_place_of_a_file_is_refused_and_not_run(tmp_path: Path, name
     if name in ("reviews.txt", "labels.txt"):
         for other in ("reviews.txt", "labels.txt"):
             (folder / other).write_text("pos\nneg\n" * 20)
-    pickled(folder / name, trace, kind)
+    plant(folder / name, trace, kind)
     with pytest.raises(TuneSentimentError) as refusal:
         READERS[name](folder / name)
     assert not trace.exists()
     assert "\n" not in str(refusal.value)
 
 
-@pytest.mark.parametrize("kind", ["0", "5", "torch", "torch of old"])
+@pytest.mark.parametrize("kind", KINDS)
 def test_the_planted_pickles_would_do_harm_if_run(tmp_path: Path, kind: str) -> None:
-    pickled(tmp_path / "file", tmp_path / "trace", kind)
+    plant(tmp_path / "file", tmp_path / "trace", kind)
     if kind.startswith("torch"):
         torch.load(tmp_path / "file", weights_only=False)
     else:

@@ -16,6 +16,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from tests.export.made_up import SETTINGS
+from tests.planted import KINDS, Planted, plant
 from tune_sentiment.data.vocabulary import Vocabulary
 from tune_sentiment.errors import BundleError
 from tune_sentiment.export.bundle import FILES, read_bundle, write_bundle
@@ -243,28 +244,11 @@ except BundleError as refusal:
     assert answer.returncode == 0, answer.stderr
 
 
-class Bomb:
-    """Unpickled, it makes the file `trace`."""
-
-    def __init__(self, trace: Path) -> None:
-        self.trace = trace
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return (open, (str(self.trace), "w"))
-
-
-def pickled(path: Path, bomb: Bomb, kind: str) -> None:
-    if kind == "torch":
-        torch.save({"weights": bomb}, path)
-    else:
-        path.write_bytes(pickle.dumps(bomb, protocol=int(kind)))
-
-
-@pytest.mark.parametrize("kind", ["0", "5", "torch"])
+@pytest.mark.parametrize("kind", KINDS)  # what they do if run: tests/test_planted_pickles.py
 @pytest.mark.parametrize("name", FILES)
 def test_a_pickle_planted_in_place_of_any_file_is_never_run(bundle: Path, name: str, kind: str) -> None:
     trace = bundle.parent / "the pickle was run"
-    pickled(bundle / name, Bomb(trace), kind)
+    plant(bundle / name, trace, kind)
     signed(bundle) if name == "vocabulary.txt" else None
     if name == "README.md":
         read_bundle(bundle)  # nothing of it is read, so nothing is wrong
@@ -274,19 +258,9 @@ def test_a_pickle_planted_in_place_of_any_file_is_never_run(bundle: Path, name: 
     assert not trace.exists()
 
 
-@pytest.mark.parametrize("kind", ["0", "5", "torch"])
-def test_the_planted_pickles_would_do_harm_if_run(tmp_path: Path, kind: str) -> None:
-    pickled(tmp_path / "bomb", Bomb(tmp_path / "trace"), kind)
-    if kind == "torch":
-        torch.load(tmp_path / "bomb", weights_only=False)
-    else:
-        pickle.loads((tmp_path / "bomb").read_bytes())
-    assert (tmp_path / "trace").exists()
-
-
 def test_a_pickle_as_a_word_stays_a_word(tmp_path: Path, weights: dict[str, torch.Tensor]) -> None:
     trace = tmp_path / "trace"
-    poisoned = "".join(chr(byte) for byte in pickle.dumps(Bomb(trace), protocol=0)).split()
+    poisoned = "".join(chr(byte) for byte in pickle.dumps(Planted(trace), protocol=0)).split()
     names = [*poisoned, *(f"w{number}" for number in range(16))][:16]
     folder = write_bundle(
         tmp_path / "best",

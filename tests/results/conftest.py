@@ -146,12 +146,9 @@ def _trial(number: int, setting: dict[str, Any], started: float, chance: random.
         curve.append((step, ideal + fall + rise + chance.gauss(0, 0.006)))
     per_step = 0.02 + setting["hidden_dim"] / 20_000
     best_step, best = min(curve, key=lambda point: point[1])
-    trial = TrialRecord(
-        number=number,
-        fate="complete",
-        reason="",
+    trial = record(
+        number,
         setting=setting,
-        seed=number,
         curve=tuple(curve),
         best_val_loss=best,
         best_step=best_step,
