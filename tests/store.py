@@ -1,14 +1,12 @@
 """A real S3 server on this machine, as a process of its own."""
 
-import socket
 import subprocess
 import sys
-import time
 import urllib.request
-from collections.abc import Callable
 from pathlib import Path
 
-from tests.faults.searching import wait_until
+from tests.processes import free_port
+from tests.waiting import wait_until
 from tune_sentiment.search.folder import SearchFolder
 from tune_sentiment.search.remote import Remote, open_remote
 
@@ -19,9 +17,7 @@ class Store:
     """The server, and the environment that reaches it."""
 
     def __init__(self, folder: Path) -> None:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
+        self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.environment = {
             "AWS_ACCESS_KEY_ID": KEY,
@@ -57,14 +53,6 @@ class Store:
     def close(self) -> None:
         self.server.kill()
         self.server.wait(timeout=10)
-
-
-def until(condition: Callable[[], bool], seconds: float = 10) -> None:
-    """Wait for it, looking often."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 def remote_of(folder: SearchFolder) -> Remote:

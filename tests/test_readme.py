@@ -6,7 +6,6 @@ import os
 import re
 import shlex
 import shutil
-import socket
 import subprocess
 import sys
 import urllib.request
@@ -15,7 +14,8 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import BAD, GOOD
-from tests.faults.searching import wait_until
+from tests.processes import free_port
+from tests.waiting import wait_until
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
@@ -138,9 +138,7 @@ def test_the_server_answers_as_the_readme_asks_it(
 ) -> None:
     (serve,) = [command for command in commands() if command.startswith("tune-sentiment serve")]
     (curl,) = [command for command in commands() if command.startswith("curl -X POST")]
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     words = [sys.executable, "-m", "tune_sentiment", *shlex.split(serve)[1:], "--port", str(port)]
     server = subprocess.Popen(words, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:

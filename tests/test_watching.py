@@ -6,7 +6,6 @@ import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import urllib.error
@@ -22,7 +21,8 @@ import psutil
 import pytest
 
 from tests.browser import CHROMIUM, Browser, open_browser
-from tests.faults.searching import wait_until
+from tests.processes import free_port
+from tests.waiting import wait_until
 from tune_sentiment.search.folder import SearchFolder
 from tune_sentiment.search.metrics import (
     BEST_VAL_LOSS,
@@ -180,9 +180,7 @@ def scraping(folder: Path, search: Search) -> Iterator[Prometheus]:
         f"      - files: ['{search.folder.path.parent}/.prometheus/*.json']\n"
         "        refresh_interval: 10s\n"
     )
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        listen = f"127.0.0.1:{free.getsockname()[1]}"
+    listen = f"127.0.0.1:{free_port()}"
     words = [f"--config.file={settings}", f"--storage.tsdb.path={folder / 'data'}", f"--web.listen-address={listen}"]
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(["prometheus", *words], stdout=log, stderr=log)

@@ -8,7 +8,6 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -23,6 +22,8 @@ import pytest
 
 from tests.command_line import refusal
 from tests.export.made_up import made_up_reviews
+from tests.processes import of_session
+from tests.waiting import wait_until
 from tune_sentiment import api
 from tune_sentiment.errors import SettingsError
 from tune_sentiment.export.predict import Predictor
@@ -52,18 +53,6 @@ def running(bundle: Path, *options: str) -> Iterator[tuple[subprocess.Popen[str]
         finally:
             for left in of_session(process.pid):
                 os.kill(left, signal.SIGKILL)
-
-
-def of_session(session: int) -> list[int]:
-    """The processes that were started by the server that was started as `session`, itself included."""
-    found = []
-    for pid in psutil.pids():
-        try:
-            if os.getsid(pid) == session and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE:
-                found.append(pid)
-        except (ProcessLookupError, psutil.NoSuchProcess):
-            continue
-    return found
 
 
 @pytest.fixture(scope="module")
@@ -204,10 +193,7 @@ def test_a_server_that_is_told_to_stop_leaves_no_process(predictor: Predictor, h
         assert process.returncode == 0, errors
         assert said == "", "the address was all there was to say"
         assert errors == f"OpenAPI page: {where}/docs; Ctrl-C stops the server\n"
-        deadline = time.monotonic() + 30
-        while left := of_session(process.pid):
-            assert time.monotonic() < deadline, left
-            time.sleep(0.1)
+        wait_until(lambda: of_session(process.pid) == [], 30, "no process left")
 
 
 def test_what_cannot_be_served_is_refused_before_ray_starts(

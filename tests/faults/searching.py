@@ -3,11 +3,8 @@
 import os
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-
-import psutil
 
 from tune_sentiment import api
 from tune_sentiment.search.folder import SearchFolder
@@ -47,13 +44,6 @@ def start(*words: str, environment: Mapping[str, str] | None = None) -> subproce
     )
 
 
-def wait_until(condition: Callable[[], bool], seconds: float, what: str) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, f"not within {seconds} s: {what}"
-        time.sleep(0.1)
-
-
 def trials_of(storage: Path) -> tuple[TrialRecord, ...]:
     """The trials of the search, read while it runs."""
     folder = SearchFolder(storage / NAME)
@@ -67,28 +57,6 @@ def ended(storage: Path) -> int:
 
 def losses(storage: Path) -> list[float]:
     return [trial.best_val_loss for trial in trials_of(storage) if trial.best_val_loss is not None]
-
-
-def family(pid: int) -> list[psutil.Process]:
-    """The processes that this one has started, and those that they have."""
-    return psutil.Process(pid).children(recursive=True)
-
-
-def alive(processes: list[psutil.Process]) -> list[psutil.Process]:
-    return [one for one in processes if one.is_running() and one.status() != psutil.STATUS_ZOMBIE]
-
-
-def of_session(session: int) -> list[int]:
-    """The processes of the session of that number."""
-    found = []
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            try:
-                if os.getsid(int(entry.name)) == session:
-                    found.append(int(entry.name))
-            except ProcessLookupError:
-                continue
-    return found
 
 
 def resumed(storage: Path, trials: int) -> Outcome:

@@ -12,17 +12,16 @@ import psutil
 import pytest
 
 from tests.faults.searching import (
-    alive,
     assert_whole,
     ended,
-    family,
     losses,
     resumed,
     start_resume,
     start_search,
     trials_of,
-    wait_until,
 )
+from tests.processes import alive, family
+from tests.waiting import wait_until
 
 pytestmark = [pytest.mark.slow, pytest.mark.alone, pytest.mark.timeout(400)]
 

@@ -1,7 +1,6 @@
 """A search on a cluster of two nodes, one of which dies."""
 
 import os
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -9,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.searching import COMMAND, NAME, ended, losses, start_search, trials_of, wait_until
+from tests.faults.searching import COMMAND, NAME, ended, losses, start_search, trials_of
+from tests.processes import free_port
+from tests.waiting import wait_until
 
 pytestmark = [pytest.mark.slow, pytest.mark.alone, pytest.mark.timeout(300)]
 
@@ -34,10 +35,7 @@ cluster.shutdown()
 
 @pytest.fixture
 def dashboard_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port: int = free.getsockname()[1]
-    return port
+    return free_port()
 
 
 @pytest.fixture

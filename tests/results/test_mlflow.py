@@ -4,7 +4,6 @@ import json
 import logging
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -22,7 +21,8 @@ from mlflow.entities import Run
 import tune_sentiment
 from tests.command_line import refusal
 from tests.conftest import BAD, GOOD
-from tests.faults.searching import wait_until
+from tests.processes import free_port
+from tests.waiting import wait_until
 from tune_sentiment.api.result import SearchResult
 from tune_sentiment.errors import SettingsError
 from tune_sentiment.results import mlflow_log
@@ -33,12 +33,6 @@ from tune_sentiment.search.records import Snapshot, TrialRecord
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 
 OFFLINE = {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 class Server:

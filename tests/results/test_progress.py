@@ -9,6 +9,7 @@ from collections.abc import Callable
 import pytest
 from rich.console import Console
 
+from tests.waiting import Clock
 from tune_sentiment.results import progress
 from tune_sentiment.search.records import Snapshot, TrialRecord
 
@@ -21,16 +22,6 @@ class Terminal(io.StringIO):
 
     def isatty(self) -> bool:
         return True
-
-
-class Clock:
-    """A clock that a test turns."""
-
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 def shown(snapshot: Snapshot, width: int = 80, height: int = 24) -> list[str]:

@@ -10,21 +10,12 @@ from pathlib import Path
 import optuna
 import pytest
 
+from tests.waiting import Clock
 from tune_sentiment.errors import StudyError
 from tune_sentiment.results import page, report
 from tune_sentiment.search.records import Outcome, Snapshot
 
 SnapshotOf = Callable[..., Snapshot]
-
-
-class Clock:
-    """A clock that a test turns."""
-
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 def turn(live: report.LiveReport, snapshot: Snapshot) -> None:
@@ -60,19 +51,26 @@ def test_ten_thousand_trials_are_written_in_ten_seconds(
     assert (tmp_path / "report.html").stat().st_size < 9e6
 
 
-def test_a_live_report_is_rewritten_no_more_often_than_asked(
-    searching: Outcome, snapshot_of: SnapshotOf, tmp_path: Path
-) -> None:
-    clock, asked = Clock(), []
+def times_of_rewriting(live_for: Snapshot, searching: Outcome, path: Path, seconds: int, takes: float) -> list[float]:
+    """Return when a live report asked for what it shows, at a snapshot a second; to tell it `takes` seconds."""
+    clock, asked = Clock(1000.0), []
 
     def current() -> tuple[Outcome, None]:
         asked.append(clock.now)
+        clock.now += takes
         return searching, None
 
-    live = report.LiveReport(tmp_path / "report.html", current, every=10, clock=clock)
-    for _ in range(25):
-        turn(live, snapshot_of())
+    live = report.LiveReport(path, current, every=10, clock=clock)
+    for _ in range(seconds):
+        turn(live, live_for)
         clock.now += 1
+    return asked
+
+
+def test_a_live_report_is_rewritten_no_more_often_than_asked(
+    searching: Outcome, snapshot_of: SnapshotOf, tmp_path: Path
+) -> None:
+    asked = times_of_rewriting(snapshot_of(), searching, tmp_path / "report.html", seconds=25, takes=0)
     assert asked == [1000.0, 1010.0, 1020.0]
     assert 'http-equiv="refresh"' in (tmp_path / "report.html").read_text(encoding="utf-8")
 
@@ -80,17 +78,7 @@ def test_a_live_report_is_rewritten_no_more_often_than_asked(
 def test_a_slow_write_is_followed_by_a_pause_of_nineteen_times_its_length(
     searching: Outcome, snapshot_of: SnapshotOf, tmp_path: Path
 ) -> None:
-    clock, asked = Clock(), []
-
-    def current() -> tuple[Outcome, None]:
-        asked.append(clock.now)
-        clock.now += 2
-        return searching, None
-
-    live = report.LiveReport(tmp_path / "report.html", current, every=10, clock=clock)
-    for _ in range(60):
-        turn(live, snapshot_of())
-        clock.now += 1
+    asked = times_of_rewriting(snapshot_of(), searching, tmp_path / "report.html", seconds=60, takes=2)
     assert asked == [1000.0, 1040.0]
 
 
@@ -99,7 +87,7 @@ def test_what_mattered_is_computed_once_a_minute(
 ) -> None:
     from tune_sentiment.results import plots
 
-    clock, computed = Clock(), []
+    clock, computed = Clock(1000.0), []
 
     def what_mattered(*_: object) -> plots.Mattered:
         computed.append(clock.now)
@@ -147,7 +135,7 @@ def test_nothing_is_written_after_the_live_report_was_closed(
 def test_a_report_that_cannot_be_written_is_complained_of_once_and_tried_again(
     searching: Outcome, snapshot_of: SnapshotOf, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    clock = Clock()
+    clock = Clock(1000.0)
     folder = tmp_path / "later"
     live = report.LiveReport(folder / "report.html", lambda: (searching, None), clock=clock)
     with caplog.at_level(logging.WARNING):

@@ -14,8 +14,10 @@ from optuna.samplers import RandomSampler
 from sqlalchemy import Engine, create_engine, text
 from sqlalchemy.exc import OperationalError
 
-from tests.faults.searching import start_resume, start_search, wait_until
+from tests.faults.searching import start_resume, start_search
+from tests.processes import free_port
 from tests.search.test_sampler import result
+from tests.waiting import wait_until
 from tune_sentiment import api
 from tune_sentiment.errors import SettingsError, StudyError
 from tune_sentiment.intake import check_free, prepare
@@ -50,9 +52,7 @@ def serving(programs: Path, folder: Path) -> Iterator[str]:
     if os.geteuid() == 0:  # PostgreSQL refuses to run as root
         as_user = ["runuser", "-u", "postgres", "--"]
         shutil.chown(folder, "postgres")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     data = folder / "data"
     quiet = {"check": True, "cwd": folder, "capture_output": True, "timeout": 60}
     subprocess.run([*as_user, programs / "initdb", "-D", data, "-A", "trust", "-U", "ana"], **quiet)
@@ -109,9 +109,7 @@ def mysql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         pytest.skip("no MariaDB here (Debian: apt-get install mariadb-server-core)")
     folder = tmp_path_factory.mktemp("mysql")
     (folder / "data").mkdir()
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     options = ["--no-defaults", "--skip-grant-tables", *(["--user=root"] if os.geteuid() == 0 else [])]
     running = subprocess.Popen(
         [server, *options, f"--datadir={folder / 'data'}", f"--socket={folder / 'socket'}", f"--port={port}",

@@ -4,13 +4,13 @@ import errno
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
 import optuna
 import pytest
 
+from tests.waiting import wait_until
 from tune_sentiment.search import journal
 from tune_sentiment.search.folder import SearchFolder
 from tune_sentiment.search.journal import open_journal
@@ -20,13 +20,6 @@ from tune_sentiment.search.journal import open_journal
 def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> optuna.Study:
     monkeypatch.setattr(journal, "SECONDS_TO_DISK", 0.2)
     return optuna.create_study(storage=open_journal(SearchFolder(tmp_path)), study_name="search")
-
-
-def until(condition: Any, seconds: float = 20.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 def test_what_is_written_outlives_the_process_at_once(tmp_path: Path) -> None:
@@ -52,7 +45,7 @@ def test_many_lines_get_to_the_disk_at_once_and_soon(study: optuna.Study, monkey
     for step in range(100):
         trial.report(0.5, step)
     path = study._storage._backend._file_path
-    until(lambda: synced and synced[-1] == os.stat(path).st_size)
+    wait_until(lambda: synced and synced[-1] == os.stat(path).st_size, 20, "the disk to have it all")
     assert len(synced) < 50
 
 
@@ -63,10 +56,10 @@ def test_a_disk_that_fails_later_is_heard_of_at_the_next_line(
         raise OSError(errno.ENOSPC, "No space left on device")
 
     backend = study._storage._backend
-    until(lambda: backend._timer is None)
+    wait_until(lambda: backend._timer is None, 20, "the way to the disk")
     monkeypatch.setattr(os, "fsync", full)
     study.ask()
-    until(lambda: backend._failure is not None)
+    wait_until(lambda: backend._failure is not None, 20, "the failure")
     with pytest.raises(OSError, match="No space left on device"):
         study.ask()
     monkeypatch.undo()

@@ -7,6 +7,9 @@ from pathlib import Path
 
 import psutil
 
+from tests.processes import alive
+from tests.waiting import wait_until
+
 PROGRAM = """
 import subprocess, sys, time
 from pathlib import Path
@@ -19,33 +22,22 @@ with reaping(Path(sys.argv[2])):
 """
 
 
-def wait_for(condition: object, seconds: float) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():  # type: ignore[operator]
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-
-
-def alive(processes: list[psutil.Process]) -> list[psutil.Process]:
-    return [one for one in processes if one.is_running() and one.status() != psutil.STATUS_ZOMBIE]
-
-
 def test_all_that_a_killed_process_had_started_is_ended_also_what_those_started(tmp_path: Path) -> None:
     killed = subprocess.Popen([sys.executable, "-c", PROGRAM, "120", tmp_path])
     me = psutil.Process(killed.pid)
-    wait_for(lambda: len(me.children(recursive=True)) == 3, 20)  # the reaper, the first and the second sleeper
+    wait_until(lambda: len(me.children(recursive=True)) == 3, 20, "the reaper and two sleepers")
     time.sleep(1.5)  # a look
     family = me.children(recursive=True)
     killed.kill()
     killed.wait()
-    wait_for(lambda: alive(family) == [], 10)
-    wait_for(lambda: not tmp_path.exists(), 10)
+    wait_until(lambda: alive(family) == [], 10, "no process left")
+    wait_until(lambda: not tmp_path.exists(), 10, "no folder left")
 
 
 def test_what_is_left_of_one_that_ended_by_itself_is_its_own_business(tmp_path: Path) -> None:
     done = subprocess.Popen([sys.executable, "-c", PROGRAM, "2.5", tmp_path])
     me = psutil.Process(done.pid)
-    wait_for(lambda: len(me.children(recursive=True)) == 3, 20)
+    wait_until(lambda: len(me.children(recursive=True)) == 3, 20, "the reaper and two sleepers")
     family = me.children(recursive=True)
     assert done.wait(timeout=20) == 0
     sleepers = alive(family)
@@ -73,4 +65,4 @@ def test_a_process_whose_parent_was_gone_before_it_was_seen_is_ended_too(tmp_pat
         orphan = psutil.Process(int(killed.stdout.readline()))
         assert orphan.is_running()
         killed.kill()
-    wait_for(lambda: alive([orphan]) == [], 10)
+    wait_until(lambda: alive([orphan]) == [], 10, "no orphan left")

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from tests.search.test_confirm import trial
-from tests.store import KEY, SECRET, Store, all_objects, remote_of, until
+from tests.store import KEY, SECRET, Store, all_objects, remote_of
+from tests.waiting import wait_until
 from tune_sentiment.errors import SettingsError, StudyError
 from tune_sentiment.search import mirror as mirrors
 from tune_sentiment.search.checkpoints import CheckpointSweeper
@@ -76,12 +77,14 @@ def test_what_is_written_is_in_the_store_within_seconds_and_at_the_end_of_a_tria
     with leased(remote_of(in_store)) as lease, mirrored(in_store, lease) as mirror:
         assert mirror is not None
         in_store.study_file.write_text('{"a": 1}\n{"half')
-        until(lambda: (remote_of(in_store) / "study.log").read() == b'{"a": 1}\n')  # never half a line
+        wait_until(
+            lambda: (remote_of(in_store) / "study.log").read() == b'{"a": 1}\n', 10, "the line, and not half another"
+        )
         monkeypatch.setattr(mirrors, "EVERY_SECONDS", 60)
         time.sleep(0.4)
         in_store.study_file.write_text('{"a": 1}\n{"b": 2}\n')
         mirror.on_trial_end(None)  # type: ignore[arg-type]
-        until(lambda: (remote_of(in_store) / "study.log").read() == b'{"a": 1}\n{"b": 2}\n')
+        wait_until(lambda: (remote_of(in_store) / "study.log").read() == b'{"a": 1}\n{"b": 2}\n', 10, "both lines")
         (in_store.path / "errors").mkdir()
         (in_store.path / "errors" / "search_00001.txt").write_text("Traceback")
         in_store.bundle.mkdir()
@@ -179,7 +182,7 @@ def test_a_store_that_is_silent_for_too_long_is_a_failure_that_stays(
     time.sleep(1.0)
     assert mirror.failure == ""
     answers[0] = False
-    until(lambda: mirror.failure.startswith("no answer for "))
+    wait_until(lambda: mirror.failure.startswith("no answer for "), 10, "the failure")
     answers[0] = True
     time.sleep(0.3)
     assert mirror.failure  # the search is stopping by now
@@ -196,7 +199,7 @@ def test_who_was_cut_off_and_lost_the_search_writes_nothing_more(in_store: Searc
     for name, _ in (remote_of(in_store) / ".claims").objects():  # as one that takes it over does
         (remote_of(in_store) / ".claims" / name).delete()
     in_store.study_file.write_text("mine\n")
-    until(lambda: mirror.failure == TAKEN_OVER)
+    wait_until(lambda: mirror.failure == TAKEN_OVER, 10, "the failure")
     with pytest.raises(OSError, match=TAKEN_OVER) as refusal:
         mirror.finish()
     assert is_storage_problem(refusal.value)

@@ -7,17 +7,10 @@ from typing import Any
 import pytest
 
 from tests.search.test_confirm import trial as made_trial
+from tests.waiting import Clock
 from tune_sentiment.search import watch
 from tune_sentiment.search.records import Snapshot, TrialRecord
 from tune_sentiment.search.watch import SNAPSHOT_SHARE, Watch
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 100.0
-
-    def monotonic(self) -> float:
-        return self.now
 
 
 class Slow:
@@ -37,8 +30,8 @@ class Slow:
 
 
 def watching(seconds: float, monkeypatch: pytest.MonkeyPatch, earlier: Any = ()) -> tuple[Watch, Slow, dict[str, Any]]:
-    clock, records = Clock(), {}
-    monkeypatch.setattr(watch, "time", clock)
+    clock, records = Clock(100.0), {}
+    monkeypatch.setattr(watch, "time", SimpleNamespace(monotonic=clock))
     slow = Slow(clock, seconds)
     searcher: Any = SimpleNamespace(record=records.__getitem__)
     one = Watch(
