@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.command_line import refusal
+from tests.command_line import refusal, run, run_apart
 
 
 @pytest.mark.parametrize(
@@ -39,6 +39,13 @@ from tests.command_line import refusal
 def test_a_wrong_request_is_one_line_and_exit_code_2(tmp_path: Path, words: str, said: str) -> None:
     assert said in refusal(*words.split(), cwd=tmp_path)
     assert list(tmp_path.iterdir()) == [], "a wrong request leaves nothing behind"
+
+
+@pytest.mark.parametrize("words", ["serch", "search --data nowhere.csv", "evaluate nobody --data demo"])
+def test_a_process_of_its_own_refuses_with_the_same_line(tmp_path: Path, words: str) -> None:
+    """Whatever the libraries that it loads first have to say."""
+    apart, here = (refusal(*words.split(), cwd=tmp_path, by=by) for by in (run_apart, run))
+    assert apart.partition(": see `")[0] == here.partition(": see `")[0]  # after it the program's name, here pytest's
 
 
 def test_all_problems_of_a_space_are_one_line(tmp_path: Path) -> None:

@@ -1,12 +1,16 @@
 """A disk that is full or goes away stops a search with one line; with room again, it goes on and has lost nothing."""
 
+import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
-from tests.faults.searching import alive, ended, family, losses, start_resume, start_search, trials_of, wait_until
+from tests.faults.searching import NAME, ended, losses, start_resume, start_search, trials_of
+from tests.processes import alive, family
+from tests.waiting import wait_until
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
@@ -17,71 +21,75 @@ def mount(*words: str | Path) -> None:
         pytest.skip(f"may not mount a file system here: {done.stderr.strip()}")
 
 
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    try:
-        mount("-t", "tmpfs", "-o", "size=400k", "none", folder)
-        yield folder
-    finally:
-        subprocess.run(["umount", "-l", folder], capture_output=True, check=False)
+class Disk:
+    """A small file system of its own, seen at a second place from which it can go away."""
+
+    def __init__(self, folder: Path) -> None:
+        self.real, self.seen = folder / "real", folder / "disk"
+        self.filler = self.real / "of somebody else"
+
+    def appear(self) -> None:
+        mount("--bind", self.real, self.seen)
+
+    def go_away(self) -> None:
+        subprocess.run(["umount", "-l", self.seen], check=True)
+
+    def fill(self) -> None:
+        """Take all the room there is."""
+        more_than_there_is = bytes(shutil.disk_usage(self.real).total)
+        with self.filler.open("wb") as file, pytest.raises(OSError, match="No space left"):
+            file.write(more_than_there_is)
 
 
 @pytest.fixture
-def disk_that_goes_away(tmp_path: Path) -> Iterator[Path]:
-    real, folder = tmp_path / "real", tmp_path / "disk"
-    real.mkdir()
-    folder.mkdir()
+def disk(tmp_path: Path) -> Iterator[Disk]:
+    made = Disk(tmp_path)
+    made.real.mkdir()
+    made.seen.mkdir()
     try:
-        mount("--bind", real, folder)
-        yield folder
+        mount("-t", "tmpfs", "-o", "size=60m", "none", made.real)
+        made.appear()
+        yield made
     finally:
-        subprocess.run(["umount", "-l", folder], capture_output=True, check=False)
+        for place in (made.seen, made.real):
+            subprocess.run(["umount", "-l", place], capture_output=True, check=False)
 
 
-def assert_stopped(search: "subprocess.Popen[str]", storage: Path, reason: str) -> None:
-    """The search ends with one line that names its folder, the reason and how to go on."""
+def assert_stopped(search: "subprocess.Popen[str]", children: list[psutil.Process], disk: Disk, reason: str) -> None:
+    """The search ends with one line that names its folder, the reason and how to go on, and leaves no process."""
     _, errors = search.communicate(timeout=120)
     last = errors.strip().splitlines()[-1]
     assert search.returncode == 2, errors[-3000:]
-    assert last.startswith(f"error: a search needs a disk that it can write to: {storage}/cut"), errors[-3000:]
+    assert last.startswith(f"error: a search needs a disk that it can write to: {disk.seen}/{NAME}"), errors[-3000:]
     assert reason in last
-    assert "continue with: python -m tune_sentiment search --resume --name cut" in last
-
-
-def assert_goes_on(storage: Path, trials: int, before: list[float]) -> None:
-    again = start_resume(storage, "--trials", str(trials))
-    _, errors = again.communicate(timeout=150)
-    assert again.returncode == 0, errors[-3000:]
-    assert [trial.number for trial in trials_of(storage)] == list(range(trials))
-    assert {trial.fate for trial in trials_of(storage)} <= {"complete", "stopped"}
-    assert min(losses(storage)) <= min(before, default=9.0)
-
-
-def test_a_full_disk_stops_the_search_and_room_lets_it_go_on(corpus: Path, space: str, small_disk: Path) -> None:
-    search = start_search(corpus, space, small_disk, 500)
-    children = []
-    while search.poll() is None:
-        children = family(search.pid) or children
-        try:
-            search.wait(timeout=0.3)
-        except subprocess.TimeoutExpired:
-            continue
-    assert_stopped(search, small_disk, "No space left on device")
+    assert f"continue with: python -m tune_sentiment search --resume --name {NAME}" in last
     wait_until(lambda: alive(children) == [], 15, "no process left")
-    mount("-o", "remount,size=60m", "none", small_disk)
-    assert_goes_on(small_disk, len(trials_of(small_disk)) + 1, losses(small_disk))
 
 
-def test_a_disk_that_goes_away_and_comes_back_costs_no_trial(
-    corpus: Path, space: str, disk_that_goes_away: Path, tmp_path: Path
+def test_a_disk_that_is_full_or_goes_away_stops_a_search_and_costs_no_trial(
+    corpus: Path, space: str, disk: Disk
 ) -> None:
-    search = start_search(corpus, space, disk_that_goes_away, 500)
-    wait_until(lambda: ended(disk_that_goes_away) >= 3, 90, "three trials")
-    subprocess.run(["umount", "-l", disk_that_goes_away], check=True)
-    assert_stopped(search, disk_that_goes_away, "")
-    before = losses(tmp_path / "real")
-    assert len(before) >= 3
-    mount("--bind", tmp_path / "real", disk_that_goes_away)
-    assert_goes_on(disk_that_goes_away, len(trials_of(disk_that_goes_away)) + 1, before)
+    search = start_search(corpus, space, disk.seen, 500)
+    wait_until(lambda: ended(disk.real) >= 3, 90, "three trials")
+    children = family(search.pid)
+    disk.fill()
+    assert_stopped(search, children, disk, "No space left on device")
+    disk.filler.unlink()
+    full = len(trials_of(disk.real))
+
+    search = start_resume(disk.seen)
+    wait_until(lambda: ended(disk.real) >= full + 3, 90, "three more")
+    children = family(search.pid)
+    disk.go_away()
+    assert_stopped(search, children, disk, "")
+    before = losses(disk.real)
+    assert len(before) >= full + 3
+
+    disk.appear()
+    trials = len(trials_of(disk.seen)) + 1
+    search = start_resume(disk.seen, "--trials", str(trials))
+    _, errors = search.communicate(timeout=150)
+    assert search.returncode == 0, errors[-3000:]
+    assert [trial.number for trial in trials_of(disk.seen)] == list(range(trials))
+    assert {trial.fate for trial in trials_of(disk.seen)} <= {"complete", "stopped"}
+    assert min(losses(disk.seen)) <= min(before)

@@ -1,22 +1,21 @@
 """A search in an object store: killed, cut off, gone on with elsewhere; a real S3 server on this machine."""
 
 import json
-import subprocess
 import time
 from pathlib import Path
 
 import pytest
 
+from tests.command_line import answer, refusal, run_apart
 from tests.faults.searching import (
-    COMMAND,
     NAME,
     ended,
     start_resume,
     start_search,
     trials_of,
-    wait_until,
 )
 from tests.store import KEY, SECRET, Store, all_objects
+from tests.waiting import wait_until
 from tune_sentiment import api
 from tune_sentiment.search.mirror import EVERY_SECONDS
 from tune_sentiment.search.records import TrialRecord
@@ -35,10 +34,6 @@ def whole(trials: tuple[TrialRecord, ...]) -> dict[int, TrialRecord]:
     return {trial.number: trial for trial in trials if trial.fate in ("complete", "stopped")}
 
 
-def command(*words: str) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run([*COMMAND, *words], capture_output=True, text=True, check=False, timeout=100)
-
-
 def test_a_search_in_a_store_is_killed_and_another_machine_goes_on(
     store: Store, corpus: Path, space: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -48,9 +43,8 @@ def test_a_search_in_a_store_is_killed_and_another_machine_goes_on(
     wait_until(lambda: ended(here) >= 4, 150, "four trials")
 
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "second machine"))
-    second = command("search", "--resume", "--name", NAME, "--storage", storage)
-    assert second.returncode == 2
-    assert second.stderr.splitlines()[-1].startswith("error: one process at a time may run a search: s3://bucket/runs")
+    second = refusal("search", "--resume", "--name", NAME, "--storage", storage, cwd=tmp_path)
+    assert second.startswith("error: one process at a time may run a search: s3://bucket/runs")
 
     search.kill()
     killed = time.time()
@@ -58,19 +52,21 @@ def test_a_search_in_a_store_is_killed_and_another_machine_goes_on(
     finished = whole(trials_of(here))
     sent = whole(api.report(NAME, storage)[0].records)
     lost = [trial for number, trial in finished.items() if number not in sent]
-    assert len(sent) >= 4 and all(killed - (trial.ended or 0) < EVERY_SECONDS for trial in lost)
+    # What ended while the last was being sent was not: a busy machine takes its time for that.
+    assert len(sent) >= 4 and all(killed - (trial.ended or 0) < 3 * EVERY_SECONDS for trial in lost)
 
-    (tmp_path / "another folder").mkdir()
-    monkeypatch.chdir(tmp_path / "another folder")
+    folder = tmp_path / "another folder"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
     total = len(trials_of(copies(storage))) + 1
     again = start_resume(storage, "--trials", str(total))
     _, errors = again.communicate(timeout=200)
     assert again.returncode == 0, errors[-3000:]
 
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "third machine"))
-    listed = json.loads(command("list", "--storage", storage, "--json").stdout)["searches"]
+    listed = json.loads(answer("list", "--storage", storage, "--json", cwd=folder, by=run_apart))["searches"]
     assert [(one["name"], one["state"], one["trials"]) for one in listed] == [(NAME, "done", total)]
-    reported = json.loads(command("report", NAME, "--storage", storage, "--json").stdout)
+    reported = json.loads(answer("report", NAME, "--storage", storage, "--json", cwd=folder))
     assert [trial["trial"] for trial in reported["trials"]] and len(reported["trials"]) == total
     outcome, _ = api.report(NAME, storage)
     assert [trial.number for trial in outcome.records] == list(range(total))
@@ -78,8 +74,7 @@ def test_a_search_in_a_store_is_killed_and_another_machine_goes_on(
     assert all(whole(outcome.records)[number].curve == trial.curve for number, trial in sent.items())  # none run again
     best = min(trial.best_val_loss or 9.0 for trial in outcome.records)
     assert best <= min(trial.best_val_loss or 9.0 for trial in sent.values())
-    exported = command("export", NAME, "--storage", storage, "--out", "bundle")
-    assert exported.returncode == 0, exported.stderr
+    answer("export", NAME, "--storage", storage, "--out", "bundle", cwd=folder)
     assert Path("bundle/model.safetensors").is_file() and Path(outcome.bundle or "", "model.safetensors").is_file()
 
     objects = all_objects(storage)
