@@ -1,25 +1,18 @@
 """What the README tells a stranger to type is typed here, on a small search in an empty folder."""
 
 import csv
-import json
-import os
 import re
 import shlex
 import shutil
-import subprocess
-import sys
-import urllib.request
 from pathlib import Path
 
 import pytest
 
+from tests.command_line import Done, run
 from tests.conftest import BAD, GOOD
-from tests.processes import free_port
-from tests.waiting import wait_until
+from tests.readme import README, blocks, commands
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
-
-README = (Path(__file__).resolve().parents[1] / "README.md").read_text(encoding="utf-8")
 
 SMALL = "--trials 3 --time-budget 10m --confirm-top 1 --confirm-seeds 1 --no-dashboard"
 """After a search's own options, whose place it takes."""
@@ -41,36 +34,24 @@ ELSEWHERE = {
     "prometheus": "tests/test_watching.py",
     "ray get-auth-token": "tests/test_watching.py",
     "ssh": "nobody else's machine is here",
-    "tune-sentiment serve": "test_the_server_answers_as_the_readme_asks_it",
-    "curl -X POST": "test_the_server_answers_as_the_readme_asks_it",
+    "tune-sentiment serve": "tests/export/test_serve.py",
+    "curl -X POST": "tests/export/test_serve.py",
 }
 """Beginnings of the README's commands that are not run by `test_every_command_runs`, and where they are."""
-
-
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
-
-
-def commands() -> list[str]:
-    lines = "".join(blocks("sh")).replace("\\\n", " ").splitlines()
-    return [command for line in lines if (command := re.sub(r"\s+#.*$", "", line).strip())]
 
 
 def is_elsewhere(command: str) -> bool:
     return any(command.startswith(beginning) for beginning in ELSEWHERE)
 
 
-def run(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
+def typed(command: str, folder: Path) -> Done:
     words = shlex.split(command)
     assert words[0] == "tune-sentiment", command
     if words[1] == "search":
         words += shlex.split(SMALL) if "--dry-run" not in words else ["--trials", "3"]
         if "--resume" not in words:
             words += ["--space", "tiny.yaml"]
-    return subprocess.run(
-        [sys.executable, "-m", "tune_sentiment", *words[1:]],
-        cwd=folder, capture_output=True, text=True, timeout=200, env={**os.environ, "COLUMNS": "100"},
-    )  # fmt: skip
+    return run(*words[1:], cwd=folder)
 
 
 @pytest.fixture(scope="module")
@@ -90,20 +71,20 @@ def folder(tmp_path_factory: pytest.TempPathFactory, space: str) -> Path:
 
 
 @pytest.fixture(scope="module")
-def ran(folder: Path) -> dict[str, subprocess.CompletedProcess[str]]:
+def ran(folder: Path) -> dict[str, Done]:
     """Every command of the README that is run here, in its order."""
-    done: dict[str, subprocess.CompletedProcess[str]] = {}
+    done: dict[str, Done] = {}
     for command in commands():
         if is_elsewhere(command):
             continue
         best = folder / "experiments" / "mine" / "best"
         if best.exists() and not (folder / "experiments" / "old").exists():
             shutil.copytree(best, folder / "experiments" / "old" / "best")
-        done[command] = run(command, folder)
+        done[command] = typed(command, folder)
     return done
 
 
-def test_every_command_runs(ran: dict[str, subprocess.CompletedProcess[str]]) -> None:
+def test_every_command_runs(ran: dict[str, Done]) -> None:
     assert len(ran) >= 10
     failed = {command: done.stderr[-800:] for command, done in ran.items() if done.returncode != 0}
     assert not failed
@@ -116,50 +97,23 @@ def test_what_is_not_run_here_is_in_the_readme_and_run_elsewhere() -> None:
             assert (root / where).exists(), f"{beginning}: {where}"
 
 
-def test_the_python_example_runs(folder: Path, ran: dict[str, subprocess.CompletedProcess[str]]) -> None:
+def test_the_python_example_runs(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     (example,) = [block for block in blocks("python") if "tune_sentiment.search(" in block]
     small = 'trials=3, space="tiny.yaml", confirm_top=1, confirm_seeds=1, dashboard=False, name="example"'
     program, changed = re.subn(r"trials=50, .*?name=\"mine\"", small, example)
     assert changed == 1
-    done = subprocess.run([sys.executable, "-c", program], cwd=folder, capture_output=True, text=True, timeout=200)
-    assert done.returncode == 0, done.stderr[-2000:]
-    assert "positive" in done.stdout
+    monkeypatch.chdir(folder)
+    exec(program, {})
+    assert "positive" in capsys.readouterr().out
 
 
 def test_the_space_of_the_readme_is_one(folder: Path) -> None:
     (space,) = [block for block in blocks("yaml") if block.startswith("search:")]
     (folder / "readme.yaml").write_text(space, encoding="utf-8")
-    done = run("tune-sentiment search --data my.csv --dry-run --space readme.yaml", folder)
+    done = typed("tune-sentiment search --data my.csv --dry-run --space readme.yaml", folder)
     assert done.returncode == 0, done.stderr
-
-
-def test_the_server_answers_as_the_readme_asks_it(
-    folder: Path, ran: dict[str, subprocess.CompletedProcess[str]]
-) -> None:
-    (serve,) = [command for command in commands() if command.startswith("tune-sentiment serve")]
-    (curl,) = [command for command in commands() if command.startswith("curl -X POST")]
-    port = free_port()
-    words = [sys.executable, "-m", "tune_sentiment", *shlex.split(serve)[1:], "--port", str(port)]
-    server = subprocess.Popen(words, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        wait_until(lambda: healthy(port), 90, "the server")
-        asked = shlex.split(curl)
-        url = next(word for word in asked if word.startswith("http")).replace(":8000", f":{port}")
-        body = asked[asked.index("-d") + 1].encode()
-        request = urllib.request.Request(url, body, {"content-type": "application/json"})
-        with urllib.request.urlopen(request, timeout=30) as answer:
-            assert len(json.load(answer)["predictions"]) == 1
-    finally:
-        server.terminate()
-        server.wait(timeout=60)
-
-
-def healthy(port: int) -> bool:
-    try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz", timeout=2) as answer:
-            return bool(answer.status == 200)
-    except OSError:
-        return False
 
 
 def test_the_messages_in_the_faq_are_real_ones() -> None:

@@ -6,10 +6,11 @@ from collections.abc import Callable
 
 def wait_until(condition: Callable[[], object], seconds: float, what: str) -> None:
     """Look often whether `condition` holds; fail with `what` was waited for when it does not within `seconds`."""
-    deadline = time.monotonic() + seconds
+    deadline, pause = time.monotonic() + seconds, 0.02
     while not condition():
         assert time.monotonic() < deadline, f"not within {seconds} s: {what}"
-        time.sleep(0.05)
+        time.sleep(pause)
+        pause = min(1.2 * pause, 0.3)  # looking takes time from what is waited for
 
 
 class Clock:

@@ -3,6 +3,7 @@
 import http.client
 import json
 import os
+import shlex
 import signal
 import socket
 import subprocess
@@ -23,6 +24,7 @@ import pytest
 from tests.command_line import refusal
 from tests.export.made_up import made_up_reviews
 from tests.processes import of_session
+from tests.readme import commands
 from tests.waiting import wait_until
 from tune_sentiment import api
 from tune_sentiment.errors import SettingsError
@@ -57,8 +59,19 @@ def running(bundle: Path, *options: str) -> Iterator[tuple[subprocess.Popen[str]
 
 @pytest.fixture(scope="module")
 def address(predictor: Predictor) -> Iterator[str]:
-    with running(predictor.bundle.folder, "--replicas", "2") as (_, where):
+    with running(predictor.bundle.folder, "--replicas", "2") as (process, where):
         yield where
+        process.terminate()
+        assert_stops(process, where)  # here, since a test of its own would have to start another
+
+
+def assert_stops(process: "subprocess.Popen[str]", where: str) -> None:
+    """A server that was told to stop ends as it should, and leaves no process."""
+    said, errors = process.communicate(timeout=40)
+    assert process.returncode == 0, errors
+    assert said == "", "the address was all there was to say"
+    assert errors == f"OpenAPI page: {where}/docs; Ctrl-C stops the server\n"
+    wait_until(lambda: of_session(process.pid) == [], 30, "no process left")
 
 
 def ask(url: str, body: bytes | None = None, method: str | None = None) -> tuple[int, Any]:
@@ -150,6 +163,16 @@ def test_a_full_request_is_answered(address: str) -> None:
 
 
 @pytest.mark.slow
+def test_the_server_answers_as_the_readme_asks_it(address: str) -> None:
+    (serve,), (curl,) = commands("tune-sentiment serve"), commands("curl -X POST")
+    assert shlex.split(serve)[:2] == ["tune-sentiment", "serve"] and len(shlex.split(serve)) == 3  # as `running` does
+    asked = shlex.split(curl)
+    url = next(word for word in asked if word.startswith("http")).replace("http://127.0.0.1:8000", address)
+    status, found = ask(url, asked[asked.index("-d") + 1].encode())
+    assert (status, len(found["predictions"])) == (200, 1)
+
+
+@pytest.mark.slow
 def test_other_addresses_and_methods_are_refused_with_a_sentence(address: str) -> None:
     assert ask(f"{address}/nowhere") == (404, {"error": "there is nothing at this address: see /docs."})
     assert ask(f"{address}/predict") == (405, {"error": "GET is not for this address: see /docs."})
@@ -180,20 +203,12 @@ def test_only_this_machine_reaches_a_server_unless_told_otherwise(address: str) 
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("how", ["SIGTERM to the server", "Ctrl-C at the terminal"])
-def test_a_server_that_is_told_to_stop_leaves_no_process(predictor: Predictor, how: str) -> None:
+def test_a_server_that_is_stopped_at_the_terminal_leaves_no_process(predictor: Predictor) -> None:
     with running(predictor.bundle.folder) as (process, where):
         assert ask(f"{where}/healthz")[0] == 200
         assert len(of_session(process.pid)) > 3
-        if how.startswith("SIGTERM"):
-            process.terminate()
-        else:
-            os.killpg(process.pid, signal.SIGINT)  # a terminal tells the whole group
-        said, errors = process.communicate(timeout=40)
-        assert process.returncode == 0, errors
-        assert said == "", "the address was all there was to say"
-        assert errors == f"OpenAPI page: {where}/docs; Ctrl-C stops the server\n"
-        wait_until(lambda: of_session(process.pid) == [], 30, "no process left")
+        os.killpg(process.pid, signal.SIGINT)  # a terminal tells the whole group
+        assert_stops(process, where)
 
 
 def test_what_cannot_be_served_is_refused_before_ray_starts(

@@ -14,7 +14,7 @@ from optuna.samplers import RandomSampler
 from sqlalchemy import Engine, create_engine, text
 from sqlalchemy.exc import OperationalError
 
-from tests.faults.searching import start_resume, start_search
+from tests.faults.searching import NAME, start_resume, start_search
 from tests.processes import free_port
 from tests.search.test_sampler import result
 from tests.waiting import wait_until
@@ -23,6 +23,7 @@ from tune_sentiment.errors import SettingsError, StudyError
 from tune_sentiment.intake import check_free, prepare
 from tune_sentiment.search.database import StudyPlace, check_study_url
 from tune_sentiment.search.folder import SearchFolder
+from tune_sentiment.search.outcome import open_outcome
 from tune_sentiment.search.records import TrialRecord
 from tune_sentiment.search.sampler import StudySearch
 from tune_sentiment.search.space import load_space
@@ -68,7 +69,8 @@ def serving(programs: Path, folder: Path) -> Iterator[str]:
 
 
 def trials_in(storage: Path) -> tuple[TrialRecord, ...]:
-    return api.report("cut", str(storage))[0].records if (storage / "cut" / "search.json").exists() else ()
+    folder = SearchFolder(storage / NAME)
+    return open_outcome(folder)[0].records if folder.request_file.exists() else ()
 
 
 def ended_in(storage: Path) -> int:
