@@ -41,7 +41,7 @@ def test_a_wrong_request_is_one_line_and_exit_code_2(tmp_path: Path, words: str,
     assert list(tmp_path.iterdir()) == [], "a wrong request leaves nothing behind"
 
 
-@pytest.mark.parametrize("words", ["serch", "search --data nowhere.csv", "evaluate nobody --data demo"])
+@pytest.mark.parametrize("words", ["serch", "search --space corse", "evaluate nobody --data demo"])
 def test_a_process_of_its_own_refuses_with_the_same_line(tmp_path: Path, words: str) -> None:
     """Whatever the libraries that it loads first have to say."""
     apart, here = (refusal(*words.split(), cwd=tmp_path, by=by) for by in (run_apart, run))
