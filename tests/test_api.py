@@ -14,6 +14,7 @@ from tests.conftest import BAD, GOOD, Recorder
 from tune_sentiment import api
 from tune_sentiment.api.result import SearchResult
 from tune_sentiment.errors import SettingsError, StudyError
+from tune_sentiment.search.checkpoints import number_of
 from tune_sentiment.search.records import Outcome, Plan
 
 pytestmark = pytest.mark.timeout(180)
@@ -51,6 +52,7 @@ def outcome(corpus: Path, space: str, storage: Path, watched: Recorder, plans: l
     return found.outcome
 
 
+@pytest.mark.slow
 def test_every_trial_asked_for_is_accounted_for(outcome: Outcome) -> None:
     assert [record.number for record in outcome.records] == list(range(6))
     assert {record.fate for record in outcome.records} <= {"complete", "stopped"}
@@ -134,7 +136,7 @@ def test_a_name_that_is_taken_is_refused(outcome: Outcome, corpus: Path, space: 
 
 def test_any_trial_can_be_exported(outcome: Outcome, storage: Path, tmp_path: Path) -> None:
     """Those that are not among the best from a run that repeats theirs."""
-    kept = {int(folder.parent.name[-5:]) for folder in (storage / "first" / "ray" / "search").glob("*/checkpoint_*")}
+    kept = {number_of(folder.parent.name) for folder in (storage / "first" / "ray" / "search").glob("*/checkpoint_*")}
     assert 1 <= len(kept) <= 6 and 0 in kept
     for number in kept:
         bundle = api.export("first", str(tmp_path / f"trial{number}"), trial=number, storage=str(storage))
@@ -193,6 +195,7 @@ def test_a_search_is_listed_with_its_state_and_best(outcome: Outcome, storage: P
     assert listed["best_val_loss"] == min(record.best_val_loss for record in outcome.records if record.best_val_loss)
 
 
+@pytest.mark.slow
 def test_a_finished_search_is_extended_and_scores_no_run_on_the_test_set_twice(outcome: Outcome, storage: Path) -> None:
     extended = api.search(name="first", storage=str(storage), resume=True, trials=8, dashboard=False).outcome
     assert [record.number for record in extended.records] == list(range(8))

@@ -44,6 +44,20 @@ def test_the_best_are_kept_and_a_loser_goes_when_a_later_trial_ends(tmp_path: Pa
     assert (tmp_path / "ray" / "search" / "trial_00002" / "result.json").exists()
 
 
+def test_the_second_folder_of_a_trial_that_was_handed_out_again_is_that_trials_too(tmp_path: Path) -> None:
+    checkpoints(tmp_path, range(3))
+    search = tmp_path / "ray" / "search"
+    for number in range(3):  # as Ray names it
+        (search / f"trial_{number:05d}").rename(search / f"trial_{number:05d}_5af1")
+    checkpoints(tmp_path, range(3))
+    assert OnDisk(search).size(2) == 2000 and OnDisk(search).numbers() == {0, 1, 2}
+    watching = sweeper(tmp_path, keep=1)
+    for number, loss in enumerate([0.9, 0.5, 0.7]):
+        watching.on_trial_end(trial(number, loss))
+    watching.close()
+    assert {place.parent.name for place in search.glob("*/checkpoint_*")} == {"trial_00001", "trial_00001_5af1"}
+
+
 def test_a_loser_is_looked_for_once_and_again_at_the_end_for_what_ray_wrote_late(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -3,12 +3,13 @@
 import os
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from tests.search.test_confirm import trial
 from tests.store import KEY, SECRET, Store, all_objects, remote_of
-from tests.waiting import wait_until
+from tests.waiting import Clock, wait_until
 from tune_sentiment.errors import SettingsError, StudyError
 from tune_sentiment.search import mirror as mirrors
 from tune_sentiment.search.checkpoints import CheckpointSweeper
@@ -155,6 +156,7 @@ def test_only_the_checkpoints_that_can_matter_stay_in_the_store(in_store: Search
     for number in range(6):
         sweeper.on_trial_end(trial(number, 0.5 + number / 100))
     (ray / "trial_00004/checkpoint_000001/best.pt").write(bytes(1000))  # late, after it was deleted
+    (ray / "trial_00004_5af1/checkpoint_000000/best.pt").write(bytes(1000))  # of one that was handed out again
     sweeper.close()
     left = [name for name, info in ray.objects(recursive=True) if info.is_file and "checkpoint_" in name]
     assert len(left) == 3  # more are no more than 3500 bytes
@@ -165,26 +167,31 @@ def test_only_the_checkpoints_that_can_matter_stay_in_the_store(in_store: Search
 def test_a_store_that_is_silent_for_too_long_is_a_failure_that_stays(
     in_store: SearchFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    clock, answers, asked = Clock(), [True], [0]
     monkeypatch.setattr(mirrors, "EVERY_SECONDS", 0.05)
-    monkeypatch.setattr(mirrors, "GIVE_UP_SECONDS", 1.0)
-    answers = [True]
+    monkeypatch.setattr(mirrors, "time", SimpleNamespace(monotonic=clock, sleep=time.sleep))
 
     def held() -> bool:
+        asked[0] += 1
         if not answers[0]:
             raise OSError("AWS Error NETWORK_CONNECTION during HeadObject operation")
         return True
 
+    def for_seconds(seconds: float, *, answering: bool) -> None:
+        answers[0], before = answering, asked[0]
+        wait_until(lambda: asked[0] >= before + 2, 10, "another try")  # when one begins, that before it has ended
+        clock.now += seconds
+
     mirror = Mirror(in_store, held)
     mirror.start()
-    answers[0] = False
-    time.sleep(0.5)
-    answers[0] = True  # a short silence is none
-    time.sleep(1.0)
-    assert mirror.failure == ""
-    answers[0] = False
-    wait_until(lambda: mirror.failure.startswith("no answer for "), 10, "the failure")
+    for _ in range(3):
+        for_seconds(0.6 * mirrors.GIVE_UP_SECONDS, answering=False)
+        assert mirror.failure == ""
+        for_seconds(0, answering=True)  # a short silence is none
+    for_seconds(1.1 * mirrors.GIVE_UP_SECONDS, answering=False)
+    assert mirror.failure.startswith("no answer for ")
     answers[0] = True
-    time.sleep(0.3)
+    mirror.send()
     assert mirror.failure  # the search is stopping by now
     write_request_file(in_store, REQUEST)
     mirror.finish()  # but what there is still arrives

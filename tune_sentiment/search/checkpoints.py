@@ -138,8 +138,11 @@ def trial_folder(number: int) -> str:
 
 
 def number_of(folder: str) -> int:
-    """Return the number of the trial whose folder has that name."""
-    return int(folder.removeprefix(TRIAL))
+    """Return the number of the trial whose folder has that name.
+
+    One that Ray has lost and is handed out again has a second folder, trial_00007_5af1 or so.
+    """
+    return int(folder.removeprefix(TRIAL).partition("_")[0])
 
 
 class Place(Protocol):
@@ -167,13 +170,18 @@ class OnDisk:
 
     def size(self, number: int) -> int:
         """Return the bytes of a trial's."""
-        files = (self.folder / trial_folder(number)).glob(f"{CHECKPOINT}*/*")
+        files = (file for checkpoint in self._checkpoints(number) for file in checkpoint.iterdir())
         return sum(file.stat().st_size for file in files if file.is_file())
 
     def delete(self, number: int) -> None:
         """Delete those of a trial."""
-        for checkpoint in (self.folder / trial_folder(number)).glob(f"{CHECKPOINT}*"):
+        for checkpoint in self._checkpoints(number):
             shutil.rmtree(checkpoint, ignore_errors=True)
+
+    def _checkpoints(self, number: int) -> list[Path]:
+        name = trial_folder(number)
+        folders = [self.folder / name, *self.folder.glob(f"{name}_*")]
+        return [checkpoint for folder in folders for checkpoint in folder.glob(f"{CHECKPOINT}*")]
 
 
 @dataclass(frozen=True)
@@ -189,12 +197,16 @@ class InStore:
 
     def size(self, number: int) -> int:
         """Return the bytes of a trial's."""
-        found = (self.folder / trial_folder(number)).objects(recursive=True)
+        found = (one for trial in self._folders(number) for one in trial.objects(recursive=True))
         return sum(info.size for name, info in found if info.is_file and name.startswith(CHECKPOINT))
 
     def delete(self, number: int) -> None:
         """Delete those of a trial."""
-        trial = self.folder / trial_folder(number)
-        for name, _ in trial.objects():
-            if name.startswith(CHECKPOINT):
-                trial.filesystem.delete_dir(f"{trial.path}/{name}")
+        for trial in self._folders(number):
+            for name, _ in trial.objects():
+                if name.startswith(CHECKPOINT):
+                    trial.filesystem.delete_dir(f"{trial.path}/{name}")
+
+    def _folders(self, number: int) -> list[Remote]:
+        found = [name for name, _ in self.folder.objects() if name.startswith(TRIAL)]
+        return [self.folder / name for name in found if number_of(name) == number]
