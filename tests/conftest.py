@@ -17,6 +17,7 @@ os.environ["TUNE_SENTIMENT_NO_CACHE"] = "1"
 from tune_sentiment.search.records import Snapshot, TrialRecord
 
 if TYPE_CHECKING:
+    from tests.dashboard_search import DashboardSearch
     from tests.store import Store
     from tune_sentiment.search.folder import SearchFolder
 
@@ -87,6 +88,15 @@ def space(tmp_path_factory: pytest.TempPathFactory) -> str:
     path = tmp_path_factory.mktemp("space") / "tiny.yaml"
     path.write_text(SPACE, encoding="utf-8")
     return str(path)
+
+
+@pytest.fixture(scope="session")
+def dashboard_search(corpus: Path, space: str, tmp_path_factory: pytest.TempPathFactory) -> "Iterator[DashboardSearch]":
+    """A search that runs, for the tests that look at one: they come last of those that are alone."""
+    from tests.dashboard_search import running_search
+
+    with running_search(corpus, space, tmp_path_factory.mktemp("a home")) as search:
+        yield search
 
 
 @pytest.fixture(scope="module")

@@ -228,6 +228,7 @@ def test_a_dry_run_prints_the_plan_and_leaves_nothing(tmp_path: Path, corpus: Pa
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_a_search_ends_with_one_json_object_and_its_files(folder: Path, searched: Done) -> None:
     assert searched.returncode == 0, searched.stderr
     found = json.loads(searched.stdout)

@@ -2,8 +2,6 @@
 
 import itertools
 import json
-import os
-import re
 import shutil
 import signal
 import subprocess
@@ -17,13 +15,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 
 from tests.browser import CHROMIUM, Browser, open_browser
+from tests.dashboard_search import NAME, TRIALS, DashboardSearch
 from tests.processes import free_port
 from tests.waiting import wait_until
-from tune_sentiment.search.folder import SearchFolder
 from tune_sentiment.search.metrics import (
     BEST_VAL_LOSS,
     FIGURES,
@@ -33,77 +30,16 @@ from tune_sentiment.search.metrics import (
     TRIAL_VAL_LOSS,
     TRIALS_WANTED,
 )
-from tune_sentiment.search.study import SEARCH_STUDY, open_storage, read_study
 
 pytestmark = [pytest.mark.slow, pytest.mark.alone, pytest.mark.timeout(300)]
 
-NAME = "seen"
-TRIALS = 5000
 GRAFANA = Path(__file__).parents[1] / "deploy" / "grafana" / "tune_sentiment.json"
 needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
 
 
-class Search:
-    """A search that runs without a terminal, and what it said on stderr."""
-
-    def __init__(self, corpus: Path, space: str, folder: Path) -> None:
-        self.folder = SearchFolder(folder / "storage" / NAME)
-        self.environment = {
-            **{name: value for name, value in os.environ.items() if not name.startswith("RAY_")},
-            "HOME": str(folder),  # where the token is kept
-            "RAY_metrics_report_interval_ms": "1000",  # ten times as often as usual, so that we need not wait
-        }
-        words = ["search", "--data", str(corpus), "--space", space, "--storage", str(folder / "storage")]
-        self._stderr = folder / "stderr"
-        with self._stderr.open("wb") as stderr:
-            self.process = psutil.Popen(
-                [sys.executable, "-m", "tune_sentiment", *words, "--name", NAME, "--trials", str(TRIALS), "--json"],
-                env=self.environment,
-                stdout=subprocess.DEVNULL,
-                stderr=stderr,
-            )
-
-    @property
-    def said(self) -> str:
-        return self._stderr.read_text(encoding="utf-8")
-
-    def says(self, pattern: str) -> str:
-        found = re.search(pattern, self.said, re.MULTILINE)
-        assert found, self.said
-        return found[1]
-
-    @property
-    def trials(self) -> list[Any]:
-        return read_study(open_storage(self.folder), SEARCH_STUDY).get_trials(deepcopy=False)
-
-    def has_trials(self) -> bool:
-        assert self.process.poll() is None, self.said
-        return self.folder.study_file.exists() and sum(trial.state.is_finished() for trial in self.trials) >= 3
-
-    def token(self) -> str:
-        """Return what the command that was printed for the token prints, in a shell of another terminal."""
-        shell = {"HOME": self.environment["HOME"], "PATH": "/usr/bin:/bin"}
-        command = self.says(r"^  its token: (.+)$")
-        return subprocess.run(
-            command, shell=True, env=shell, check=True, capture_output=True, text=True, timeout=60
-        ).stdout
-
-
-@pytest.fixture(scope="module")
-def search(corpus: Path, space: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Search]:
-    running = Search(corpus, space, tmp_path_factory.mktemp("a home"))
-    try:
-        wait_until(running.has_trials, 150, "three trials that ended")
-        yield running
-        targets = running.folder.targets_file
-        assert targets.exists()
-        running.process.send_signal(signal.SIGINT)
-        assert running.process.wait(60) == 130
-        assert not targets.parent.exists(), "Prometheus would look for a search that is over"
-    finally:
-        if running.process.is_running():
-            for process in [*running.process.children(recursive=True), running.process]:
-                process.kill()
+@pytest.fixture
+def search(dashboard_search: DashboardSearch) -> DashboardSearch:
+    return dashboard_search
 
 
 @pytest.fixture(scope="module")
@@ -123,7 +59,7 @@ def fetched(address: str, **headers: str) -> tuple[int, Any]:
         return refusal.code, None
 
 
-def test_a_search_says_how_to_open_rays_dashboard_in_commands_that_work(search: Search) -> None:
+def test_a_search_says_how_to_open_rays_dashboard_in_commands_that_work(search: DashboardSearch) -> None:
     address = search.says(r"^Ray dashboard: (http://127\.0\.0\.1:\d+)$")
     port = address.rpartition(":")[2]
     assert search.says(r"^  from another machine: (ssh .+)$").startswith(f"ssh -N -L {port}:127.0.0.1:{port} ")
@@ -134,7 +70,7 @@ def test_a_search_says_how_to_open_rays_dashboard_in_commands_that_work(search: 
 
 
 @needs_chromium
-def test_chromium_finds_the_search_and_its_trials_in_rays_dashboard(search: Search, browser: Browser) -> None:
+def test_chromium_finds_the_search_and_its_trials_in_rays_dashboard(search: DashboardSearch, browser: Browser) -> None:
     address = search.says(r"^Ray dashboard: (\S+)$")
     browser.call("Page.navigate", url=address)
     browser.wait_for_text("Authentication Token Required")
@@ -170,7 +106,7 @@ class Prometheus:
 
 
 @contextmanager
-def scraping(folder: Path, search: Search) -> Iterator[Prometheus]:
+def scraping(folder: Path, search: DashboardSearch) -> Iterator[Prometheus]:
     settings = folder / "prometheus.yml"
     settings.write_text(
         "global: {scrape_interval: 1s}\n"
@@ -200,7 +136,7 @@ def answers(address: str) -> bool:
 
 
 @pytest.fixture
-def prometheus(search: Search, tmp_path: Path) -> Iterator[Prometheus]:
+def prometheus(search: DashboardSearch, tmp_path: Path) -> Iterator[Prometheus]:
     if not shutil.which("prometheus"):
         pytest.skip("no Prometheus on this machine (Debian: apt-get install prometheus)")
     with scraping(tmp_path, search) as running:
@@ -210,7 +146,7 @@ def prometheus(search: Search, tmp_path: Path) -> Iterator[Prometheus]:
 
 
 def test_prometheus_scrapes_the_figures_and_the_panels_of_grafana_show_them(
-    search: Search, prometheus: Prometheus
+    search: DashboardSearch, prometheus: Prometheus
 ) -> None:
     shown = {figure: prometheus.asked(f"last_over_time({figure.exported}[5m])") for figure in FIGURES}
     assert all(shown.values()), shown
@@ -243,7 +179,9 @@ def test_prometheus_scrapes_the_figures_and_the_panels_of_grafana_show_them(
 
 
 @needs_chromium
-def test_chromium_sees_the_trials_of_a_running_search_in_optuna_dashboard(search: Search, browser: Browser) -> None:
+def test_chromium_sees_the_trials_of_a_running_search_in_optuna_dashboard(
+    search: DashboardSearch, browser: Browser
+) -> None:
     words = ["dashboard", NAME, "--storage", str(search.folder.path.parent), "--port", "0"]
     page = subprocess.Popen([sys.executable, "-m", "tune_sentiment", *words], stdout=-1, stderr=-1, text=True)
     assert page.stdout and page.stderr

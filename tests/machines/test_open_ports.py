@@ -3,14 +3,11 @@
 import http.client
 import json
 import os
-import signal
 import socket
 import subprocess
 import sys
-import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -18,72 +15,20 @@ from pathlib import Path
 import psutil
 import pytest
 
+from tests.dashboard_search import NAME, DashboardSearch
+
 pytestmark = pytest.mark.alone
 
 LISTED = ("ray::DashboardAgent", "monitor.py", "dashboard.py")
 """The processes whose Prometheus figures answer without the token, to this machine alone; see SECURITY.md."""
 
-NAME = "private-name"
 PRIVATE = ("film", "corpus", "reviews.pos", NAME, "hidden_dim")
 """Of the reviews, the paths, the search's name and the settings: nothing that may stand in an answer."""
 
 
-def called(process: psutil.Process) -> str:
-    """Return the name of a process, of one that runs a script of Ray's the script's."""
-    scripts = [Path(word).name for word in process.cmdline()[1:] if word.endswith(".py")]
-    return scripts[0] if process.name().startswith("python") and scripts else process.name()
-
-
-class Running:
-    """A search with the dashboard on, started where the environment asks for no token."""
-
-    def __init__(self, corpus: Path, space: str, storage: Path) -> None:
-        environment = os.environ | {"RAY_AUTH_MODE": "disabled"}
-        words = ["--data", str(corpus), "--space", space, "--storage", str(storage), "--name", NAME]
-        self.process = psutil.Popen(
-            [sys.executable, "-m", "tune_sentiment", "search", *words, "--trials", "500", "--dashboard"],
-            env=environment,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-
-    def tree(self) -> list[psutil.Process]:
-        return [self.process, *self.process.children(recursive=True)]
-
-    def listening(self) -> set[tuple[str, str, int]]:
-        """Return (process, address, port) of every socket that waits for connections or datagrams."""
-        found = set()
-        for process in self.tree():
-            with suppress(psutil.Error):
-                for connection in process.net_connections("inet"):
-                    if connection.status == psutil.CONN_LISTEN or connection.type == socket.SOCK_DGRAM:
-                        found.add((called(process), connection.laddr.ip, connection.laddr.port))
-        return found
-
-    def wait_for_trials(self, storage: Path) -> None:
-        """Wait until a trial has reported a loss, when every process that there will be is there."""
-        study, deadline = storage / NAME / "study.log", time.monotonic() + 150
-        while not (study.exists() and "intermediate_value" in study.read_text()):
-            assert time.monotonic() < deadline and self.process.poll() is None, "the search did not get going"
-            time.sleep(0.5)
-
-
-@pytest.fixture(scope="module")
-def search(corpus: Path, space: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    storage = tmp_path_factory.mktemp("storage")
-    running = Running(corpus, space, storage)
-    try:
-        running.wait_for_trials(storage)
-        yield running
-    finally:
-        tree = running.tree()
-        running.process.send_signal(signal.SIGINT)
-        try:
-            running.process.wait(60)
-        except psutil.TimeoutExpired:
-            for process in tree:
-                with suppress(psutil.Error):
-                    process.kill()
+@pytest.fixture
+def search(dashboard_search: DashboardSearch) -> DashboardSearch:
+    return dashboard_search
 
 
 def outer_addresses() -> list[str]:
@@ -111,14 +56,14 @@ def fetched(port: int, path: str) -> tuple[int, str]:
 
 
 @pytest.mark.slow
-def test_every_socket_of_a_search_is_bound_to_loopback(search: Running) -> None:
+def test_every_socket_of_a_search_is_bound_to_loopback(search: DashboardSearch) -> None:
     listening = search.listening()
     assert {"gcs_server", "raylet", "ray::DashboardAgent"} <= {name for name, *_ in listening}
     assert {address for _, address, _ in listening} <= {"127.0.0.1", "::ffff:127.0.0.1", "::1"}, listening
 
 
 @pytest.mark.slow
-def test_no_port_of_a_search_answers_on_an_outer_address(search: Running) -> None:
+def test_no_port_of_a_search_answers_on_an_outer_address(search: DashboardSearch) -> None:
     addresses = outer_addresses()
     if not addresses:
         pytest.skip("this machine has no address but loopback")
@@ -129,7 +74,7 @@ def test_no_port_of_a_search_answers_on_an_outer_address(search: Running) -> Non
 
 
 @pytest.mark.slow
-def test_nothing_but_what_is_listed_answers_without_the_token(search: Running) -> None:
+def test_nothing_but_what_is_listed_answers_without_the_token(search: DashboardSearch) -> None:
     answering = {}
     for name, _, port in search.listening():
         for path in ("/", "/metrics", "/api/version", "/api/jobs/", "/nodes?view=summary", "/logs"):
@@ -148,7 +93,7 @@ def test_nothing_but_what_is_listed_answers_without_the_token(search: Running) -
 
 
 @pytest.mark.slow
-def test_a_stranger_without_the_token_cannot_join_the_cluster(search: Running, tmp_path: Path) -> None:
+def test_a_stranger_without_the_token_cannot_join_the_cluster(search: DashboardSearch, tmp_path: Path) -> None:
     """Not even one on this machine: a Ray client of another user, who has no token or a wrong one."""
     (port,) = {port for name, _, port in search.listening() if name == "gcs_server"}
     program = (
@@ -179,7 +124,7 @@ def test_a_stranger_without_the_token_cannot_join_the_cluster(search: Running, t
 
 
 @pytest.mark.slow
-def test_the_files_of_the_cluster_are_in_a_folder_that_only_the_user_may_enter(search: Running) -> None:
+def test_the_files_of_the_cluster_are_in_a_folder_that_only_the_user_may_enter(search: DashboardSearch) -> None:
     (session,) = {
         Path(word.partition("=")[2])
         for process in search.tree()
@@ -192,7 +137,7 @@ def test_the_files_of_the_cluster_are_in_a_folder_that_only_the_user_may_enter(s
 
 
 @pytest.mark.slow
-def test_no_command_line_shows_the_token(search: Running) -> None:
+def test_no_command_line_shows_the_token(search: DashboardSearch) -> None:
     """Any user of the machine can list command lines."""
     tokens = {search.process.environ().get("RAY_AUTH_TOKEN")} - {None}
     for process in search.tree():

@@ -36,6 +36,7 @@ def test_of_ten_at_once_at_most_one_holds_the_search(in_store: SearchFolder, mon
     monkeypatch.setattr(leases, "BEAT_SECONDS", 1.1)
     monkeypatch.setattr(leases, "LOOK_SECONDS", 0.2)
     holding: list[int] = []
+    refused: list[int] = []
     most: list[int] = []
     begin, end = threading.Barrier(10), threading.Event()
 
@@ -48,7 +49,9 @@ def test_of_ten_at_once_at_most_one_holds_the_search(in_store: SearchFolder, mon
                 end.wait(4)
                 holding.remove(number)
         except StudyError:
-            pass
+            refused.append(number)
+            if len(refused) == 9:
+                end.set()
 
     threads = [threading.Thread(target=one, args=(number,)) for number in range(10)]
     for thread in threads:
@@ -69,17 +72,17 @@ def test_a_claim_of_a_process_of_this_machine_that_died_is_void_at_once(in_store
     (remote_of(in_store) / ".claims" / "of-the-dead").write(dead)
     began = time.monotonic()
     with leased(remote_of(in_store)):
-        assert time.monotonic() - began < 3
+        assert time.monotonic() - began < leases.LEASE_SECONDS / 2
         assert not (remote_of(in_store) / ".claims" / "of-the-dead").exists()
 
 
 def test_a_claim_of_another_machine_is_void_when_it_is_not_renewed(
     in_store: SearchFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(leases, "LEASE_SECONDS", 3)
+    monkeypatch.setattr(leases, "LEASE_SECONDS", 3)  # instead of 30
     monkeypatch.setattr(leases, "BEAT_SECONDS", 1.1)
     monkeypatch.setattr(leases, "LOOK_SECONDS", 0.2)
     (remote_of(in_store) / ".claims" / "stale").write(b'{"machine": "another", "pid": 1, "started": 1.0}')
     began = time.monotonic()
     with leased(remote_of(in_store)):
-        assert 2 < time.monotonic() - began < 8
+        assert 2 < time.monotonic() - began < 20
