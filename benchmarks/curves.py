@@ -28,7 +28,7 @@ from tune_sentiment.errors import DivergedError
 from tune_sentiment.search.space import Space, load_space
 from tune_sentiment.search.study import seed_of_trial
 from tune_sentiment.training.loop import TrainingData, start, train
-from tune_sentiment.training.processor import use_huge_pages
+from tune_sentiment.training.processor import set_up_for_training
 
 CURVES = Path(__file__).parent / "curves.parquet"
 
@@ -177,7 +177,7 @@ def main() -> None:
         pack({options.table: into})
         return
     torch.set_num_threads(1)
-    use_huge_pages()
+    set_up_for_training()
     record(TABLES[options.table], options.data, into, options.settings, options.seconds)
 
 

@@ -12,7 +12,7 @@ import torch
 from tune_sentiment.config import TrainSettings
 from tune_sentiment.data.dataset import load_dataset
 from tune_sentiment.training.loop import TrainingData, start, train
-from tune_sentiment.training.processor import use_huge_pages
+from tune_sentiment.training.processor import set_up_for_training
 
 SETTINGS = {
     "embedding 64, hidden 64, 1 layer, lr 0.005": TrainSettings(
@@ -37,7 +37,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=5)
     options = parser.parse_args()
     torch.set_num_threads(1)
-    use_huge_pages()
+    set_up_for_training()
     dataset = load_dataset(options.source)
     data = TrainingData(dataset.train, dataset.validation, dataset.vocabulary.size)
     print(

@@ -23,7 +23,7 @@ from tune_sentiment.training.batches import epoch_batches, padded
 from tune_sentiment.training.evaluation import evaluate
 from tune_sentiment.training.loop import TrainingState, start
 from tune_sentiment.training.precision import has_bfloat16, trains_in_bfloat16
-from tune_sentiment.training.processor import denormals_flushed, use_huge_pages
+from tune_sentiment.training.processor import denormals_flushed, set_up_for_training
 
 SETTINGS = {
     "course": TrainSettings(),
@@ -164,7 +164,7 @@ def peak_memory(way: str, name: str, source: str | None) -> int:
 def print_peak(way: str, name: str, source: str | None) -> None:
     """Run some steps and print this process's peak memory in bytes."""
     if not way.startswith("course"):
-        use_huge_pages()
+        set_up_for_training()
     split, vocab_size = reviews(source)
     steps = steps_of(way, split, vocab_size, SETTINGS[name], {})
     # The course's batches are all alike; ours differ in length, and so in what they leave of the heap.
@@ -208,7 +208,7 @@ def compare(name: str, source: str | None, rounds: int, steps_per_round: int) ->
     parts: dict[str, dict[str, list[float]]] = {way: {} for way in ways}
     memory = {way: peak_memory(way, name, source) for way in ways}
     # All in one process, and so all with huge pages, which the course's loop by itself has not.
-    use_huge_pages()
+    set_up_for_training()
     running = {way: steps_of(way, split, vocab_size, settings, parts[way]) for way in ways}
     seconds: dict[str, list[float]] = {way: [] for way in ways}
     products = gemms()

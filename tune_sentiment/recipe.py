@@ -106,6 +106,7 @@ def run(
             time_budget=preparation.request.time_budget,
             trial_timeout=preparation.request.resources.trial_timeout,
             storage_failure=storage_failure,
+            private_cluster=address is None,
         )
         start_seconds = START_OVERLAP * (time.monotonic() - preparation.started)
         _search(preparation, phase, start_seconds)

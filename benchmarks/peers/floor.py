@@ -20,7 +20,7 @@ from tune_sentiment.config import TrainSettings
 from tune_sentiment.data.dataset import Dataset, load_dataset
 from tune_sentiment.training.evaluation import evaluate
 from tune_sentiment.training.loop import TrainingData, start, train
-from tune_sentiment.training.processor import use_huge_pages
+from tune_sentiment.training.processor import set_up_for_training
 
 SIZES = ((400, 256, 2), (275, 128, 2), (150, 100, 1), (100, 40, 3))
 """embedding_dim, hidden_dim, n_layers: the course's, the middle of the space, and two that win searches."""
@@ -72,7 +72,7 @@ def main() -> None:
     parser.add_argument("--data", required=True, help="rt-polarity.pos")
     dataset = load_dataset(parser.parse_args().data)
     torch.set_num_threads(1)
-    use_huge_pages()
+    set_up_for_training()
     print("| embedding_dim, hidden_dim, n_layers | the course's loop s | ours, float32 s | ours, bfloat16 s |")
     print("|---|---|---|---|")
     for size in SIZES:

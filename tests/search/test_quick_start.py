@@ -1,14 +1,21 @@
 """The dashboard beside the rest: it is there, behind the trials, and what Ray does elsewhere is as it was."""
 
+import os
+import time
 import urllib.error
 import urllib.request
 
 import psutil
 import pytest
+import ray
 from ray._private.node import Node
+from ray.tune.execution.class_cache import _ActorClassCache
+from ray.util.placement_group import placement_group
+from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
+from tests.waiting import wait_until
 from tune_sentiment.search.cluster import cluster
-from tune_sentiment.search.quick_start import NICENESS
+from tune_sentiment.search.quick_start import NICENESS, any_process_will_do
 
 STARTERS = ("start_monitor", "start_api_server", "start_log_monitor")
 
@@ -21,6 +28,11 @@ def started() -> dict[str, psutil.Process]:
             if word.endswith((".py", "raylet", "gcs_server")):
                 found[word.rsplit("/")[-1]] = process
     return found
+
+
+def workers() -> set[int]:
+    """The processes that Ray has for actors and have none yet."""
+    return {one.pid for one in psutil.Process().children(recursive=True) if one.name().startswith("ray::IDLE")}
 
 
 @pytest.mark.slow
@@ -40,6 +52,31 @@ def test_the_dashboard_starts_beside_the_rest_and_gives_way_to_it() -> None:
     assert [getattr(Node, name) for name in STARTERS] == before
     _, left = psutil.wait_procs(list(processes.values()), timeout=30)
     assert left == []
+
+
+class Asked:
+    def pid(self) -> int:
+        return os.getpid()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(180)
+def test_a_trial_gets_the_process_that_was_started_ahead_of_it() -> None:
+    rays_own = _ActorClassCache.get
+    with cluster(address=None, cpus=1, gpus=0, dashboard=False):
+        ahead: set[int] = set()
+        wait_until(lambda: bool(ahead.update(workers()) or ahead), 60, "a process that was started ahead")
+        group = placement_group([{"CPU": 1}])  # as Ray Tune does; no CPU is free from here on
+        assert group.wait(60)
+        time.sleep(2)  # after one second of that, Ray would end processes that are too many
+        with any_process_will_do():
+            actor = (
+                _ActorClassCache()
+                .get(Asked)
+                .options(num_cpus=1, scheduling_strategy=PlacementGroupSchedulingStrategy(group))
+            )
+            assert ray.get(actor.remote().pid.remote(), timeout=60) in ahead
+    assert _ActorClassCache.get is rays_own
 
 
 @pytest.mark.slow

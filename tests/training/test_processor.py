@@ -77,6 +77,30 @@ before = faults(); torch.ones(2**24); print(faults() - before)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads the memory from /proc, and glibc keeps what was freed")
+def test_a_large_array_goes_back_to_the_system_as_soon_as_it_is_freed() -> None:
+    program = """
+import sys
+import torch
+from tune_sentiment.training.processor import give_back_large_arrays
+if sys.argv[1] == "back":
+    give_back_large_arrays()
+def resident():
+    return int(next(line for line in open("/proc/self/status") if line.startswith("RssAnon")).split()[1]) / 1024
+torch.ones(7 * 2**20)  # 28 MiB: from now on glibc itself keeps what is smaller
+before = resident()
+arrays = [torch.ones(5 * 2**20) for _ in range(8)]  # 20 MiB each
+above = torch.ones(2**18)  # 1 MiB, in the heap above them
+del arrays
+print(resident() - before)
+"""
+    kept = {
+        way: float(subprocess.run([sys.executable, "-c", program, way], capture_output=True, check=True).stdout)
+        for way in ("back", "kept")
+    }
+    assert kept["back"] < 20 and kept["kept"] > 100
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads the memory from /proc, and glibc keeps what was freed")
 def test_what_was_freed_goes_back_to_the_system() -> None:
     def resident() -> int:
         return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()

@@ -18,10 +18,9 @@ def train(settings: Mapping[str, Any], options: Mapping[str, Any], *, as_json: b
     """Run the loop and print the course's line for each report; with `as_json` on stderr, all reports as JSON after."""
     from tune_sentiment import api
     from tune_sentiment.config import validated
-    from tune_sentiment.training.processor import keep_few_kernels, use_huge_pages
+    from tune_sentiment.training.processor import set_up_for_training
 
-    use_huge_pages()
-    keep_few_kernels()
+    set_up_for_training()
     epochs = validated(settings, "the options").epochs
     lines = sys.stderr if as_json else sys.stdout
     reports = _print_reports(api.train(settings=settings, **options), epochs, lines)

@@ -34,8 +34,12 @@ ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
 }
-PRELOADED = {"RAY_preload_python_modules": "tune_sentiment.search.trainable"}
-"""Makes Ray's processes for trials import what a trial needs before the first is there."""
+PRELOADED = {
+    "RAY_preload_python_modules": "tune_sentiment.search.trainable",
+    # With as many as CPUs are free, idle ones are ended as soon as Ray Tune has reserved the CPUs for its trials.
+    "RAY_num_workers_soft_limit": "16",
+}
+"""Makes Ray's processes for trials import what a trial needs before the first is there, and stay until then."""
 MOST_PRELOADED = 16
 """Ray starts a process for each CPU ahead of time: beyond this many, memory or GPUs may leave most of them idle."""
 

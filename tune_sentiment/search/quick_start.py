@@ -1,4 +1,4 @@
-"""Have Ray start its raylet, and so the processes for trials, without waiting for its dashboard first."""
+"""Have the first trials begin early: Ray's processes for them start first, and are the ones that trials then get."""
 
 import contextlib
 import os
@@ -56,6 +56,31 @@ def dashboard_aside() -> Iterator[Callable[[], str | None]]:
         over.set()
         for thread in threads:
             thread.join()
+
+
+@contextmanager
+def any_process_will_do() -> Iterator[None]:
+    """Have Ray Tune ask for no environment of their own for trials inside this block.
+
+    Ray 2.60's Tune wants a few variables set in their processes. Those that Ray has started ahead of time, with all of
+    this process's variables, then do not fit, and new ones are started: 3 s later, beside the idle ones.
+    """
+    from ray.tune.execution.class_cache import _ActorClassCache
+
+    rays_own = _ActorClassCache.get
+    _ActorClassCache.get = _actor_class  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        _ActorClassCache.get = rays_own  # type: ignore[method-assign]
+
+
+def _actor_class(cache: Any, trainable: type) -> Any:
+    import ray
+
+    if trainable not in cache._cache:
+        cache._cache[trainable] = ray.remote(trainable)
+    return cache._cache[trainable]
 
 
 def _do_nothing(node: Any) -> None:

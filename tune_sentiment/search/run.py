@@ -2,6 +2,7 @@
 
 import errno
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -13,6 +14,7 @@ from tune_sentiment.search.budget import Deadline, Interruption
 from tune_sentiment.search.checkpoints import trial_folder
 from tune_sentiment.search.events import EventFiles
 from tune_sentiment.search.folder import RAY, SearchFolder
+from tune_sentiment.search.quick_start import any_process_will_do
 from tune_sentiment.search.ray_state import without_snapshots
 from tune_sentiment.search.records import Observer, PhaseEnd, Plan
 from tune_sentiment.search.sampler import StudySearch
@@ -46,6 +48,8 @@ class Phase:
     trial_timeout: float | None
     storage_failure: Callable[[], str] = lambda: ""
     """Why nothing can be kept any more, or nothing."""
+    private_cluster: bool = False
+    """Whether the cluster was started by this process, and so has its environment."""
 
 
 def run_phase(
@@ -127,7 +131,7 @@ def run_phase(
             progress_reporter=tune.CLIReporter(),  # silent; Ray's for notebooks would clear the cell's output
         ),
     )
-    with without_snapshots():
+    with without_snapshots(), any_process_will_do() if phase.private_cluster else nullcontext():
         tuner.fit()
     busy_seconds, slot_seconds = watch.busy_seconds, watch.slot_seconds
 

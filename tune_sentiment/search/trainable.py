@@ -24,7 +24,7 @@ from tune_sentiment.search.remote import is_remote, open_remote
 from tune_sentiment.search.storage import STORAGE, is_storage_problem
 from tune_sentiment.training.checkpoint import BEST_FILE, STATE_FILE, load_state, load_weights, save_state, save_weights
 from tune_sentiment.training.loop import Progress, TrainingData, TrainingState, start, total_steps, train
-from tune_sentiment.training.processor import give_back_memory, keep_few_kernels, trim_heap, use_huge_pages
+from tune_sentiment.training.processor import give_back_memory, set_up_for_training, trim_heap
 
 WORST_LOSS = 100.0
 """What a trial that failed is reported as: BCELoss never exceeds 100, as it bounds the logarithm at -100."""
@@ -69,8 +69,7 @@ class ReviewTrainable(tune.Trainable):
         in_store: whether checkpoints go to an object store.
         """
         torch.set_num_threads(threads)
-        use_huge_pages()
-        keep_few_kernels()
+        set_up_for_training()
         self._timeout = timeout
         self._in_store = in_store
         self._hang_report: IO[bytes] | None = None

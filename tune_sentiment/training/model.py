@@ -78,7 +78,7 @@ class SentimentRNN(nn.Module):
         # Time first, as the LSTM works: batch first, it would copy its input and its output, and their gradients.
         embedded = self.embedding(torch.gather(token_ids, 1, order).t())  # (length, batch, embedding_dim)
         with self._in_training_precision():
-            output = self._read(embedded, num_words).float()
+            output = self._read(embedded, num_words)
         return self._classify(self._readout(output, num_words))
 
     def forward_carried(self, token_ids: Tensor, hidden: Hidden | None) -> tuple[Tensor, Hidden]:
@@ -102,9 +102,10 @@ class SentimentRNN(nn.Module):
         if self.pooling == "last":
             rows = torch.arange(output.shape[1], device=output.device)
             if not self.lstm.bidirectional:
-                return output[num_words - 1, rows]  # (batch, hidden_dim)
+                return output[num_words - 1, rows].float()  # (batch, hidden_dim)
             forwards, backwards = output.chunk(2, dim=2)
-            return torch.cat([forwards[num_words - 1, rows], backwards[0]], dim=1)  # (batch, 2 * hidden_dim)
+            return torch.cat([forwards[num_words - 1, rows], backwards[0]], dim=1).float()  # (batch, 2 * hidden_dim)
+        output = output.float()
         is_word = torch.arange(len(output), device=output.device)[:, None] < num_words  # (length, batch)
         if self.pooling == "mean":
             return (output * is_word[:, :, None]).sum(dim=0) / num_words[:, None]
@@ -156,12 +157,16 @@ def _in_whole_tiles(layer_input: Tensor, weights: list[Tensor]) -> tuple[Tensor,
     """
     input_dim, hidden_dim = weights[0].shape[1], weights[1].shape[1]
     more_input, more_hidden = -input_dim % BFLOAT16_TILE, -hidden_dim % BFLOAT16_TILE
+    if more_input:  # torch would copy where there is nothing to add
+        layer_input = nn.functional.pad(layer_input, (0, more_input))
+    if not (more_input or more_hidden):
+        return layer_input, weights
     padded = []
     for weight, more_columns in zip(weights, (more_input, more_hidden, 0, 0), strict=True):
         gates = weight.view(4, hidden_dim, -1)
         padded.append(nn.functional.pad(gates, (0, more_columns, 0, more_hidden)).flatten(0, 1))
     biases = [bias.flatten() for bias in padded[2:]]
-    return nn.functional.pad(layer_input, (0, more_input)), [*padded[:2], *biases]
+    return layer_input, [*padded[:2], *biases]
 
 
 def build_model(settings: TrainSettings, vocab_size: int) -> SentimentRNN:
