@@ -24,7 +24,7 @@ from tune_sentiment.search import run
 from tune_sentiment.search.budget import Interruption
 from tune_sentiment.search.cluster import cluster
 from tune_sentiment.search.records import Plan
-from tune_sentiment.search.run import Phase, run_phase
+from tune_sentiment.search.run import Phase, run_phase, shared
 from tune_sentiment.search.sampler import tpe
 from tune_sentiment.search.scheduler import asha
 from tune_sentiment.search.study import SEARCH_STUDY, open_study
@@ -49,21 +49,21 @@ def with_ray(one: Bench, trials: int, seconds: float, steps: int) -> float:
         estimated_seconds=0.0,
     )
     observers = one.observers()
-    phase = Phase(
-        folder=one.folder,
-        studies=one.studies,
-        space=one.space,
-        data=TrainingData(empty, empty, 2),
-        plan=plan,
-        seed=0,
-        observers=observers,
-        interruption=Interruption(),
-        command_started=time.monotonic(),
-        time_budget=None,
-        trial_timeout=None,
-    )
     run.ReviewTrainable = sleeping(seconds, steps)  # type: ignore[misc]
     with cluster(address=None, cpus=one.slots, gpus=0, dashboard=False):
+        phase = Phase(
+            folder=one.folder,
+            studies=one.studies,
+            space=one.space,
+            data=shared(TrainingData(empty, empty, 2)),
+            plan=plan,
+            seed=0,
+            observers=observers,
+            interruption=Interruption(),
+            command_started=time.monotonic(),
+            time_budget=None,
+            trial_timeout=None,
+        )
         began = time.perf_counter()
         run_phase(
             phase,

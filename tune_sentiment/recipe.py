@@ -32,7 +32,7 @@ from tune_sentiment.search.probe import probe_gpu
 from tune_sentiment.search.ray_dashboard import RayDashboard
 from tune_sentiment.search.records import Observer, Outcome, Plan, TrialRecord
 from tune_sentiment.search.resources import Machine, cluster_machine, this_machine
-from tune_sentiment.search.run import Phase, run_phase
+from tune_sentiment.search.run import Phase, run_phase, shared
 from tune_sentiment.search.sampler import ERRORS, tpe
 from tune_sentiment.search.scheduler import asha
 from tune_sentiment.search.study import (
@@ -97,7 +97,7 @@ def run(
             folder=preparation.folder,
             studies=studies,
             space=preparation.space,
-            data=preparation.data,
+            data=shared(preparation.data),
             plan=plan,
             seed=preparation.request.seed,
             observers=[*observers, live_report, metrics],

@@ -1,22 +1,29 @@
 """A search on a cluster of two nodes, one of which dies."""
 
+import json
 import os
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from ray.util.state import list_actors
 
+from tests.conftest import BAD, GOOD, SPACE
 from tests.faults.searching import COMMAND, NAME, ended, losses, start_search, trials_of
 from tests.processes import free_port
 from tests.waiting import wait_until
+from tune_sentiment.data.dataset import load_dataset
 
 pytestmark = [pytest.mark.slow, pytest.mark.alone, pytest.mark.timeout(300)]
 
 # Started as a program of its own: Ray allows one cluster to a process.
 NODES = """
+import json
 import sys
+from ray._private.internal_api import node_stats
 from ray.cluster_utils import Cluster
 
 port = int(sys.argv[1])  # of the dashboard, which takes jobs, or 0
@@ -29,6 +36,10 @@ for line in sys.stdin:
     if line.strip() == "kill":
         cluster.remove_node(second, allow_graceful=False)
         print("killed", flush=True)
+    if line.strip() == "bytes":  # by node: of all that was ever put into its object store, or sent there
+        tables = cluster.global_state.node_table()
+        stats = {table["NodeID"]: node_stats(table["NodeManagerAddress"], table["NodeManagerPort"]) for table in tables}
+        print(json.dumps({node: one.store_stats.cumulative_created_bytes for node, one in stats.items()}), flush=True)
 cluster.shutdown()
 """
 
@@ -36,6 +47,24 @@ cluster.shutdown()
 @pytest.fixture
 def dashboard_port() -> int:
     return free_port()
+
+
+@pytest.fixture(scope="module")
+def large_corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """20,000 reviews: so many that nothing else in an object store is as large."""
+    folder = tmp_path_factory.mktemp("large")
+    for name, text in (("reviews.pos", GOOD), ("reviews.neg", BAD)):
+        lines = [f"{text} seen {index % 7} times by {index % 11} people" for index in range(10_000)]
+        (folder / name).write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def short_space(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("space") / "short.yaml"
+    settings = SPACE.replace("epochs: 6", "epochs: 1").replace("report_every: 5", "report_every: 100")
+    path.write_text(settings, encoding="utf-8")
+    return path
 
 
 @pytest.fixture
@@ -54,8 +83,12 @@ def nodes(dashboard_port: int) -> Iterator["subprocess.Popen[str]"]:
     started.wait(timeout=60)
 
 
-def said(nodes: "subprocess.Popen[str]") -> str:
-    assert nodes.stdout is not None
+def said(nodes: "subprocess.Popen[str]", asked: str = "") -> str:
+    """The next line, the answer to what was asked."""
+    assert nodes.stdin is not None and nodes.stdout is not None
+    if asked:
+        nodes.stdin.write(f"{asked}\n")
+        nodes.stdin.flush()
     return nodes.stdout.readline().strip()
 
 
@@ -66,10 +99,7 @@ def test_a_node_that_dies_costs_no_trial(
     search = start_search(corpus, space, tmp_path, 16, "--address", address)
     wait_until(lambda: ended(tmp_path) >= 3, 120, "three trials")
     before = losses(tmp_path)
-    assert nodes.stdin is not None
-    nodes.stdin.write("kill\n")
-    nodes.stdin.flush()
-    assert said(nodes) == "killed"
+    assert said(nodes, "kill") == "killed"
     output, errors = search.communicate(timeout=240)
     assert search.returncode == 0, errors[-3000:]
     assert "slots          2" in errors
@@ -79,12 +109,13 @@ def test_a_node_that_dies_costs_no_trial(
     assert "winner" in output
 
 
-def test_a_whole_search_is_submitted_as_a_job(
-    corpus: Path, space: str, tmp_path: Path, nodes: "subprocess.Popen[str]", dashboard_port: int
+def test_a_whole_search_is_submitted_as_a_job_and_its_data_reaches_each_node_once(
+    large_corpus: Path, short_space: Path, tmp_path: Path, nodes: "subprocess.Popen[str]", dashboard_port: int
 ) -> None:
     said(nodes)
-    words = ["search", "--data", str(corpus), "--space", space, "--storage", str(tmp_path), "--name", NAME]
-    command = [*COMMAND, *words, "--trials", "6", "--confirm-top", "1", "--confirm-seeds", "1", "--address", "auto"]
+    words = ["search", "--data", str(large_corpus), "--space", str(short_space), "--storage", str(tmp_path)]
+    command = [*COMMAND, *words, "--name", NAME, "--trials", "12", "--confirm-top", "1", "--confirm-seeds", "1"]
+    command += ["--address", "auto", "--cpus-per-trial", "0.5"]
     ray = Path(sys.executable).with_name("ray")
     submit = [ray, "job", "submit", "--address", f"http://127.0.0.1:{dashboard_port}", "--", *command]
     answers: list[subprocess.CompletedProcess[str]] = []
@@ -97,5 +128,16 @@ def test_a_whole_search_is_submitted_as_a_job(
     done = answers[-1]
     assert done.returncode == 0, (done.stdout + done.stderr)[-3000:]
     assert "succeeded" in done.stdout
-    assert [trial.number for trial in trials_of(tmp_path)] == list(range(6))
+    assert [trial.number for trial in trials_of(tmp_path)] == list(range(12))
     assert (tmp_path / NAME / "best" / "model.safetensors").exists()
+
+    # More processes than one on each node had the data, in the search and again in the confirmation.
+    actors = list_actors(address=f"http://127.0.0.1:{dashboard_port}", limit=1000)
+    processes = Counter(actor.node_id for actor in actors if "ReviewTrainable" in actor.class_name and actor.pid)
+    put = json.loads(said(nodes, "bytes"))
+    assert len(processes) == len(put) == 2 and min(processes.values()) > 1
+    dataset = load_dataset(str(large_corpus))
+    arrays = [array for split in (dataset.train, dataset.validation) for array in (split.token_ids, split.offsets)]
+    once = sum(array.nbytes for array in arrays)
+    assert once > 1_000_000
+    assert all(once < sent < 1.5 * once for sent in put.values())

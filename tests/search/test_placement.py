@@ -22,7 +22,7 @@ from tune_sentiment.search.cluster import ENVIRONMENT, private_runtime_env
 from tune_sentiment.search.folder import SearchFolder, make_folder
 from tune_sentiment.search.records import Plan
 from tune_sentiment.search.resources import cluster_machine, plan_search
-from tune_sentiment.search.run import Phase, run_phase
+from tune_sentiment.search.run import Phase, run_phase, shared
 from tune_sentiment.search.scheduler import asha
 from tune_sentiment.search.space import load_space
 from tune_sentiment.search.study import SEARCH_STUDY, SUMMARY, open_storage, open_study
@@ -72,7 +72,7 @@ def run_on(resources: dict[str, float], folder: Path, gpus_per_trial: float, slo
         folder=place,
         studies=open_storage(place),
         space=SPACE,
-        data=DATA,
+        data=shared(DATA),
         plan=plan,
         seed=0,
         observers=[Recorder()],
@@ -118,7 +118,7 @@ def gpus_of(trial: FrozenTrial) -> list[str]:
 def most_at_once(trials: list[FrozenTrial]) -> int:
     """The most of `trials` that ran at the same moment, from what their processes say of when they began."""
     times = [(one.user_attrs[SUMMARY]["began"], one.datetime_complete.timestamp()) for one in trials]  # type: ignore[union-attr]
-    return max((sum(began <= moment < ended for began, ended in times) for moment, _ in times), default=0)
+    return max(sum(began <= moment < ended for began, ended in times) for moment, _ in times)
 
 
 def test_two_trials_share_a_gpu_and_no_more(

@@ -6,6 +6,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import ray
 from optuna.samplers import BaseSampler
 from ray import tune
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
@@ -37,7 +38,8 @@ class Phase:
     folder: SearchFolder
     studies: Studies
     space: Space
-    data: TrainingData
+    data: "ray.ObjectRef[TrainingData]"
+    """See `shared`."""
     plan: Plan
     seed: int
     observers: Sequence[Observer]
@@ -50,6 +52,11 @@ class Phase:
     """Why nothing can be kept any more, or nothing."""
     private_cluster: bool = False
     """Whether the cluster was started by this process, and so has its environment."""
+
+
+def shared(data: TrainingData) -> "ray.ObjectRef[TrainingData]":
+    """Put the data into Ray's object store, for both phases: each node fetches it once, for all of its processes."""
+    return ray.put(data)
 
 
 def run_phase(
