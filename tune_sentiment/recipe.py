@@ -16,18 +16,11 @@ from tune_sentiment.preparation import Preparation, make_plan, resume_command
 from tune_sentiment.results.leaderboard import write_csv
 from tune_sentiment.results.report import LiveReport, write_report
 from tune_sentiment.search.budget import Interruption
-from tune_sentiment.search.checkpoints import KEPT, CheckpointSweeper, running_bytes
+from tune_sentiment.search.checkpoints import KEPT, CheckpointSweeper, bytes_of_others
 from tune_sentiment.search.cluster import Joined
 from tune_sentiment.search.confirm import COURSE_TRIAL, candidates, confirmation_seeds, enqueue
 from tune_sentiment.search.metrics import exported_metrics
-from tune_sentiment.search.outcome import (
-    TEST_SCORES,
-    add_session,
-    read_outcome,
-    runs_of,
-    score_key,
-    set_phase,
-)
+from tune_sentiment.search.outcome import TEST_SCORES, add_session, read_outcome, runs_of, score_key, set_phase
 from tune_sentiment.search.probe import probe_gpu
 from tune_sentiment.search.ray_dashboard import RayDashboard
 from tune_sentiment.search.records import Observer, Outcome, Plan, TrialRecord
@@ -151,8 +144,10 @@ def _search(preparation: Preparation, phase: Phase, start_seconds: float) -> Non
     add_session(study, "search", end, time.monotonic() - before)
 
 
-def _sweeper(preparation: Preparation, phase: Phase, earlier: Sequence[TrialRecord]) -> CheckpointSweeper:
-    """Return what keeps the weights of the best trials and of the course's setting only."""
+def _sweeper(
+    preparation: Preparation, phase: Phase, earlier: Sequence[TrialRecord], confirm_runs: int = 0
+) -> CheckpointSweeper:
+    """Return what keeps the weights of the best trials and of the course's setting only; `confirm_runs` are to come."""
     largest, words = preparation.space.largest(), preparation.dataset.vocabulary.size
     return CheckpointSweeper(
         preparation.folder,
@@ -161,7 +156,7 @@ def _sweeper(preparation: Preparation, phase: Phase, earlier: Sequence[TrialReco
         keep=max(KEPT, preparation.request.confirm_top),
         always=[COURSE_TRIAL],
         max_bytes=preparation.request.resources.max_disk,
-        reserved_bytes=phase.plan.slots * running_bytes(largest, words, preparation.folder.states_kept),
+        reserved_bytes=bytes_of_others(preparation.folder, phase.plan, largest, words, confirm_runs),
     )
 
 
@@ -176,6 +171,9 @@ def _confirm(preparation: Preparation, phase: Phase, start_seconds: float) -> No
     runs_study = open_study(phase.studies, CONFIRMATION_STUDY)
     seeds = confirmation_seeds(request.seed, request.confirm_seeds)
     wanted = enqueue(runs_study, chosen, seeds)
+    if request.resources.max_disk is not None:
+        to_come = sum(run.fate in ("waiting", "running") for run in records(runs_study))
+        _sweeper(preparation, phase, records(study), to_come).close()
     budget = math.inf if request.time_budget is None else request.time_budget - max(EXPORT_SECONDS, start_seconds)
     before = time.monotonic()
     end = run_phase(

@@ -94,6 +94,29 @@ def test_a_limit_keeps_fewer_but_never_less_than_the_best(tmp_path: Path) -> Non
     assert kept(tmp_path) == [5]
 
 
+def test_a_trial_that_has_just_ended_costs_no_better_one_its_weights(tmp_path: Path) -> None:
+    checkpoints(tmp_path, range(4))
+    watching = sweeper(tmp_path, keep=5, max_bytes=2000)
+    for number, loss in enumerate([0.3, 0.4, 0.5]):
+        watching.on_trial_end(trial(number, loss))
+    assert kept(tmp_path) == [0, 1, 2, 3]  # Ray may still be writing that of 2; 3 is still running
+    watching.on_trial_end(trial(3, 0.6))
+    assert kept(tmp_path) == [0, 1, 3]
+    watching.close()
+    assert kept(tmp_path) == [0, 1]
+
+
+def test_a_limit_spares_what_the_end_of_the_search_needs_and_what_still_runs(tmp_path: Path) -> None:
+    checkpoints(tmp_path, range(3))
+    watching = sweeper(tmp_path, keep=5, always=[0], max_bytes=1)
+    for number, loss in [(1, 0.4), (2, 0.5)]:
+        watching.on_trial_end(trial(number, loss))
+    assert kept(tmp_path) == [0, 1, 2]  # 0, the course's setting, is still running
+    watching.on_trial_end(trial(0, 0.9))
+    watching.close()
+    assert kept(tmp_path) == [0, 1]
+
+
 def test_the_size_of_the_weights_is_that_of_the_file(tmp_path: Path) -> None:
     for options in ({}, {"bidirectional": True, "n_layers": 3}, {"pooling": "mean", "n_layers": 1}):
         settings = TrainSettings(embedding_dim=30, hidden_dim=20, **options)
@@ -109,9 +132,9 @@ def test_a_limit_without_room_for_the_running_trials_is_refused_with_the_least_t
     )
     weights = best_bytes(largest, 100_000)
     check_room(plan, largest, 100_000, None)
-    check_room(plan, largest, 100_000, 22 * weights)
-    with pytest.raises(SettingsError, match=r"^--max-disk must hold .* 2 running trials .* 883 MB is less than 884 MB"):
-        check_room(plan, largest, 100_000, 22 * weights - 1_000_000)
+    check_room(plan, largest, 100_000, 24 * weights)
+    with pytest.raises(SettingsError, match=r"^--max-disk must hold .* 2 running trials .* 963 MB is less than 964 MB"):
+        check_room(plan, largest, 100_000, 24 * weights - 1_000_000)
 
 
 @pytest.mark.parametrize(("count", "text"), [(12, "12 bytes"), (2_500_000, "2.5 MB"), (40 * 10**9, "40 GB")])

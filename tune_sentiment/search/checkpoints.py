@@ -3,6 +3,7 @@
 import shutil
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -16,6 +17,8 @@ from tune_sentiment.search.resources import FLOAT_BYTES, parameters
 
 KEPT = 5
 """Best trials of a search whose weights are kept, if the confirmation needs no more; any can still be exported."""
+SCORED = 2
+"""Trials whose weights the end of the search needs if there is no confirmation: the best and the course's."""
 STATE_COPIES = 3
 """What a resume needs, in copies of the weights: the weights and Adam's two moments."""
 TRIAL, CHECKPOINT = "trial_", "checkpoint_"
@@ -44,7 +47,7 @@ def check_room(
     """
     if max_bytes is None:
         return
-    kept = max(1, plan.confirm_runs)
+    kept = plan.confirm_runs + SCORED
     needed = plan.slots * running_bytes(largest, vocab_size, states_kept) + kept * best_bytes(largest, vocab_size)
     if needed > max_bytes:
         raise SettingsError(
@@ -80,13 +83,14 @@ class CheckpointSweeper:
         """Keep the `keep` trials with the lowest validation loss, and those numbered `always`.
 
         ended: trials of earlier sessions.
-        max_bytes: for all checkpoints of the phase, of which `reserved_bytes` are for running trials; fewer than
-            `keep` are kept where they would not fit, but never less than the best one.
+        max_bytes: for all checkpoints of the search, of which `reserved_bytes` are for others than the trials that
+            ended in this phase; fewer than `keep` are kept where they would not fit, but never less than the best one
+            and those numbered `always`. The trial that has just ended may come on top until the next one ends.
         """
-        remote = folder.remote and folder.remote / RAY / phase
-        self._place: Place = OnDisk(folder.ray_folder / phase) if remote is None else InStore(remote)
+        self._place = place_of(folder, phase)
         # A store takes its time, which the search has better use for.
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="sweeper") if remote else None
+        in_store = folder.remote is not None
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="sweeper") if in_store else None
         self._ended = {record.number: record for record in ended}
         self._lost: set[int] = set()
         self._keep = keep
@@ -118,18 +122,19 @@ class CheckpointSweeper:
     def _sweep(self, spared: set[int]) -> None:
         usable = [record for record in self._ended.values() if record.best_val_loss and record.fate != "failed"]
         usable.sort(key=lambda record: record.best_val_loss or 0.0)
-        wanted = [record.number for record in usable[: self._keep]]
-        wanted += [number for number in sorted(self._always) if number not in wanted]
+        ranked = [record.number for record in usable[: self._keep]]
+        needed = {*ranked[:1], *(self._always & set(self._ended))}
+        wanted = [*needed, *(number for number in ranked if number not in needed)]
         for number in set(self._ended) - set(wanted) - spared:
             self._place.delete(number)
             del self._ended[number]  # it lost for good, as what is kept only gets better
             self._lost.add(number)
         if self._limit is not None:
-            sizes = {number: self._place.size(number) for number in wanted}
-            for number in reversed(wanted[1:]):
-                if sum(sizes.values()) > self._limit and number not in spared:
+            room = self._limit
+            for number in wanted:  # the better ones first: what does not fit is deleted, and all that is worse
+                room -= self._place.size(number)
+                if room < 0 and number not in needed | spared:
                     self._place.delete(number)
-                    del sizes[number]
 
 
 def trial_folder(number: int) -> str:
@@ -158,6 +163,26 @@ class Place(Protocol):
         """Delete those of a trial."""
 
 
+def place_of(folder: SearchFolder, phase: str) -> Place:
+    """Return where the checkpoints of a phase are."""
+    if folder.remote is None:
+        return OnDisk(folder.ray_folder / phase)
+    return InStore(folder.remote / RAY / phase)
+
+
+def bytes_of_others(
+    folder: SearchFolder, plan: Plan, largest: TrainSettings, vocab_size: int, confirm_runs: int
+) -> int:
+    """Return the most bytes of all checkpoints but those of the search's ended trials.
+
+    confirm_runs: those to come; those that were are counted as they are.
+    """
+    confirmed = place_of(folder, "confirm")
+    running = plan.slots * running_bytes(largest, vocab_size, folder.states_kept)
+    there = sum(confirmed.size(number) for number in confirmed.numbers())
+    return running + there + confirm_runs * best_bytes(largest, vocab_size)
+
+
 @dataclass(frozen=True)
 class OnDisk:
     """Checkpoints in a folder."""
@@ -170,8 +195,11 @@ class OnDisk:
 
     def size(self, number: int) -> int:
         """Return the bytes of a trial's."""
-        files = (file for checkpoint in self._checkpoints(number) for file in checkpoint.iterdir())
-        return sum(file.stat().st_size for file in files if file.is_file())
+        size = 0
+        for file in (file for checkpoint in self._checkpoints(number) for file in checkpoint.glob("*")):
+            with suppress(FileNotFoundError):  # Ray deletes a trial's last checkpoint but one
+                size += file.stat().st_size
+        return size
 
     def delete(self, number: int) -> None:
         """Delete those of a trial."""
