@@ -1,5 +1,6 @@
 """A real S3 server on this machine, as a process of its own."""
 
+import socket
 import subprocess
 import sys
 import urllib.request
@@ -53,6 +54,57 @@ class Store:
     def close(self) -> None:
         self.server.kill()
         self.server.wait(timeout=10)
+
+
+FORWARDER = """
+import asyncio, sys
+
+here, there = map(int, sys.argv[1:])
+
+async def pump(reader, writer):
+    while data := await reader.read(65536):
+        writer.write(data)
+        await writer.drain()
+    writer.close()
+
+async def forward(reader, writer):
+    answers, asked = await asyncio.open_connection("127.0.0.1", there)
+    await asyncio.gather(pump(reader, asked), pump(answers, writer), return_exceptions=True)
+
+async def main():
+    await (await asyncio.start_server(forward, "127.0.0.1", here)).serve_forever()
+
+asyncio.run(main())
+"""
+
+
+class Way:
+    """The way to a server, as a process of its own: killed, nobody reaches the server, and it loses nothing."""
+
+    def __init__(self, to_port: int) -> None:
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self._to_port = to_port
+        self.open()
+
+    def open(self) -> None:
+        words = [sys.executable, "-c", FORWARDER, str(self.port), str(self._to_port)]
+        self._process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        wait_until(self._leads_there, 30, "a way to the server")
+
+    def cut(self) -> None:
+        self._process.kill()
+        self._process.wait(timeout=10)
+
+    def _leads_there(self) -> bool:
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", self.port)) == 0
+
+    def __enter__(self) -> "Way":
+        return self
+
+    def __exit__(self, *problem: object) -> None:
+        self.cut()
 
 
 def remote_of(folder: SearchFolder) -> Remote:

@@ -1,6 +1,7 @@
 """A search in an object store: killed, cut off, gone on with elsewhere; a real S3 server on this machine."""
 
 import json
+import signal
 import time
 from pathlib import Path
 
@@ -14,7 +15,8 @@ from tests.faults.searching import (
     start_search,
     trials_of,
 )
-from tests.store import KEY, SECRET, Store, all_objects
+from tests.processes import alive, family
+from tests.store import KEY, SECRET, Store, Way, all_objects
 from tests.waiting import wait_until
 from tune_sentiment import api
 from tune_sentiment.search.mirror import EVERY_SECONDS
@@ -85,3 +87,46 @@ def test_a_search_in_a_store_is_killed_and_another_machine_goes_on(
     files = {str(path): path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
     written = {**objects, **files}
     assert not [name for name, content in written.items() if SECRET.encode() in content or KEY.encode() in content]
+
+
+def test_a_store_that_goes_away_and_comes_back_costs_no_trial(
+    store: Store, corpus: Path, space: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    storage = "s3://bucket/away"
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "machine"))
+    with Way(store.port) as way:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", way.url)
+        search = start_search(corpus, space, storage, 500)
+        here = copies(storage)
+        wait_until(lambda: ended(here) >= 2, 150, "two trials")
+
+        store.server.send_signal(signal.SIGSTOP)  # it does not answer for a while: the search goes on afterwards
+        time.sleep(5)
+        before = ended(here)
+        store.server.send_signal(signal.SIGCONT)
+        wait_until(lambda: ended(here) >= before + 3, 60, "three trials more")
+
+        children = family(search.pid)
+        way.cut()
+        _, errors = search.communicate(timeout=120)
+        last = errors.strip().splitlines()[-1]
+        assert search.returncode == 2 and "Traceback" not in errors, errors[-3000:]
+        assert last.startswith(f"error: a search needs a store that it can write to: {storage}/cut ("), last
+        assert "continue with: python -m tune_sentiment search --resume --name cut" in last
+        wait_until(lambda: alive(children) == [], 15, "no process left")
+        finished = whole(trials_of(here))
+        told = refusal("search", "--resume", "--name", NAME, "--storage", storage, cwd=tmp_path)
+        assert told.startswith(f"error: a search needs a store that it may read and write: {storage}")
+
+        way.open()
+        total = len(trials_of(here)) + 1
+        again = start_resume(storage, "--trials", str(total))
+        _, errors = again.communicate(timeout=200)
+        assert again.returncode == 0, errors[-3000:]
+        outcome, _ = api.report(NAME, storage)
+    assert [trial.number for trial in outcome.records] == list(range(total))
+    assert whole(outcome.records).keys() == set(range(total))
+    assert all(whole(outcome.records)[number].curve == trial.curve for number, trial in finished.items())
+    assert min(trial.best_val_loss or 9.0 for trial in outcome.records) <= min(
+        trial.best_val_loss or 9.0 for trial in finished.values()
+    )
