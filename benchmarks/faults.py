@@ -14,21 +14,30 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+import psutil
+
 from tests.conftest import BAD, GOOD, SPACE
-from tests.faults.searching import NAME, alive, ended, family, start_resume, start_search, trials_of, wait_until
+from tests.faults.searching import NAME, ended, start_resume, start_search, trials_of
 from tests.faults.test_kills import worker_title
 from tests.faults.test_nodes import NODES, said
-from tests.store import Store
+from tests.processes import alive, family
+from tests.store import Store, Way
+from tests.waiting import wait_until
 from tune_sentiment import api
 from tune_sentiment.search.records import TrialRecord
 from tune_sentiment.search.remote import open_remote
 from tune_sentiment.search.working_copy import working_copy
+
+SURVIVING_TRIALS = 30
+"""Of a search that goes on by itself: enough for it to be in the middle when it is harmed."""
+TRIAL_EPOCHS = 20
+"""Of each trial, for a second or more."""
 
 Search = subprocess.Popen[str]
 Curves = dict[int, tuple[tuple[int, float], ...]]
@@ -69,21 +78,12 @@ def curves(trials: tuple[TrialRecord, ...]) -> Curves:
 
 def begun(given: Given, storage: Path | str, trials: int, *options: str) -> tuple[Search, Path]:
     """Start a search, wait for a random moment of it, and return it and where its study is on this machine."""
-    search = start_search(given.data, given.space, storage, trials, *options)
+    search = start_search(given.data, given.space, storage, trials, "--confirm-seeds", "0", *options)
     place = storage if isinstance(storage, Path) else working_copy(open_remote(storage) / NAME).path.parent
     first = given.moments.randint(1, 5)
     wait_until(lambda: ended(place) >= first, 150, "trials")
     time.sleep(given.moments.uniform(0, 1))
     return search, place
-
-
-def ends(search: Search) -> float:
-    """Wait for the end of a search that has been harmed, and return after how long none of its processes was left."""
-    struck = time.monotonic()
-    children = family(search.pid) if search.poll() is None else []
-    wait_until(lambda: not alive(children), 100, "no process left")
-    search.communicate(timeout=100)
-    return time.monotonic() - struck
 
 
 def goes_on(storage: Path | str, place: Path, before: Curves, gone: float) -> Counted:
@@ -95,9 +95,29 @@ def goes_on(storage: Path | str, place: Path, before: Curves, gone: float) -> Co
     so_far = len(curves(trials_of(here)))
     wait_until(lambda: len(curves(trials_of(here))) > so_far, 150, "a trial after the resume")
     seconds = time.monotonic() - began
-    resumed.communicate(timeout=150)
+    _, errors = resumed.communicate(timeout=150)
+    assert resumed.returncode == 0, errors
     lost, doubled = judged(before, trials_of(here), wanted)
     return Counted(lost, doubled, gone, seconds)
+
+
+def stopped(
+    search: Search,
+    storage: Path | str,
+    place: Path,
+    strike: Callable[[], None],
+    mend: Callable[[], None] = lambda: None,
+) -> Counted:
+    """Do the harm, wait until nothing is left of the search, mend what was harmed, and resume."""
+    children = family(search.pid)
+    strike()
+    struck = time.monotonic()
+    wait_until(lambda: search.poll() is not None and not alive(children), 100, "no process left")
+    gone = time.monotonic() - struck
+    search.communicate(timeout=100)
+    before = curves(trials_of(place))
+    mend()
+    return goes_on(storage, place, before, gone)
 
 
 def stops(strike: Callable[[Search], None]) -> Callable[[Given], Counted]:
@@ -105,30 +125,32 @@ def stops(strike: Callable[[Search], None]) -> Callable[[Given], Counted]:
 
     def one(given: Given) -> Counted:
         search, place = begun(given, given.folder, 500)
-        children = family(search.pid)
-        strike(search)
-        struck = time.monotonic()
-        wait_until(lambda: not alive(children), 100, "no process left")
-        gone = time.monotonic() - struck
-        search.communicate(timeout=100)
-        return goes_on(given.folder, place, curves(trials_of(place)), gone)
+        return stopped(search, given.folder, place, lambda: strike(search))
 
     return one
+
+
+def interrupt(search: Search) -> None:
+    """Do what a terminal does at Ctrl-C."""
+    os.killpg(search.pid, signal.SIGINT)
 
 
 def kill_ray(search: Search) -> None:
     """Kill what a search runs on: the daemon of its only node."""
     next(child for child in family(search.pid) if child.name() == "raylet").kill()
-    time.sleep(3)
-    search.kill()
 
 
 def kill_worker(given: Given) -> Counted:
     """Kill the process of a trial; the search goes on in another."""
-    search, place = begun(given, given.folder, 12)
-    before = curves(trials_of(place))
-    next(child for child in family(search.pid) if "ReviewTrainable" in worker_title(child)).kill()
-    return survives(search, place, before, 12)
+    search, place = begun(given, given.folder, SURVIVING_TRIALS)
+
+    def strike() -> None:
+        workers: list[psutil.Process] = []
+        while not workers:  # none while one makes room for the next
+            workers = [child for child in family(search.pid) if "ReviewTrainable" in worker_title(child)]
+        workers[0].kill()
+
+    return survives(search, place, strike)
 
 
 def kill_node(given: Given) -> Counted:
@@ -137,38 +159,50 @@ def kill_node(given: Given) -> Counted:
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
     with subprocess.Popen(command, text=True, **pipes) as nodes:
         assert nodes.stdin is not None
-        search, place = begun(given, given.folder, 16, "--address", said(nodes))
-        before = curves(trials_of(place))
-        nodes.stdin.write("kill\n")
-        nodes.stdin.flush()
-        counted = survives(search, place, before, 16)
+        search, place = begun(given, given.folder, SURVIVING_TRIALS, "--address", said(nodes))
+        counted = survives(search, place, lambda: said(nodes, "kill"))
         nodes.stdin.close()
     return counted
 
 
-def survives(search: Search, place: Path, before: Curves, wanted: int) -> Counted:
-    """Wait for the end of a search that goes on by itself, and compare."""
-    struck = time.monotonic()
-    so_far = ended(place)
+def survives(search: Search, place: Path, strike: Callable[[], object]) -> Counted:
+    """Do the harm, wait for the end of a search that goes on by itself, and compare."""
+    before = curves(trials_of(place))
+    struck, so_far = time.monotonic(), ended(place)
+    strike()
     wait_until(lambda: ended(place) > so_far, 150, "a trial after the fault")
     seconds = time.monotonic() - struck
     _, errors = search.communicate(timeout=250)
     assert search.returncode == 0, errors
-    return Counted(*judged(before, trials_of(place), wanted), None, seconds)
+    return Counted(*judged(before, trials_of(place), SURVIVING_TRIALS), None, seconds)
 
 
 def fill_disk(given: Given) -> Counted:
-    """Run on a disk of 400 KB until it is full, make it larger, and resume."""
+    """Fill the disk to the last byte, and make room again once the search has ended."""
     disk = given.folder / "disk"
     disk.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=400k", "none", disk], check=True)
+    filling = disk / "filling"
+
+    def fill() -> None:
+        with filling.open("wb", buffering=0) as file, suppress(OSError):
+            while True:
+                file.write(bytes(4096))
+
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=60m", "none", disk], check=True)
     try:
-        search = start_search(given.data, given.space, disk, 500)
-        gone = ends(search)
-        subprocess.run(["mount", "-o", "remount,size=60m", "none", disk], check=True)
-        return goes_on(disk, disk, curves(trials_of(disk)), gone)
+        search, place = begun(given, disk, 500)
+        return stopped(search, disk, place, fill, filling.unlink)
     finally:
         subprocess.run(["umount", "-l", disk], check=False)
+
+
+def cut_off_store(given: Given) -> Counted:
+    """Cut a search off from the S3 server that it is in, and let it reach it again once it has ended."""
+    with a_store(given.folder) as store, Way(store.port) as way:
+        os.environ["AWS_ENDPOINT_URL"] = way.url
+        storage = "s3://bucket/runs"
+        search, place = begun(given, storage, 500)
+        return stopped(search, storage, place, way.cut, way.open)
 
 
 def kill_driver_of_a_store(given: Given) -> Counted:
@@ -191,13 +225,13 @@ def kill_driver_of_a_store(given: Given) -> Counted:
 
 
 @contextmanager
-def a_store(folder: Path) -> Iterator[None]:
+def a_store(folder: Path) -> Iterator[Store]:
     """Run an S3 server, and have this process and its children reach it."""
     store = Store(folder)
     before = dict(os.environ)
     os.environ.update(store.environment)
     try:
-        yield
+        yield store
     finally:
         os.environ.clear()
         os.environ.update(before)
@@ -206,12 +240,13 @@ def a_store(folder: Path) -> Iterator[None]:
 
 FAULTS: dict[str, tuple[str, Callable[[Given], Counted]]] = {
     "driver": ("SIGKILL to the driver", stops(lambda search: search.kill())),
-    "interrupt": ("SIGINT to the driver", stops(lambda search: search.send_signal(signal.SIGINT))),
-    "terminate": ("SIGTERM to the driver", stops(lambda search: search.send_signal(signal.SIGTERM))),
-    "raylet": ("SIGKILL to the raylet, then the driver", stops(kill_ray)),
+    "terminate": ("SIGTERM to the driver", stops(lambda search: search.terminate())),
+    "interrupt": ("Ctrl-C: SIGINT to the driver and all that it started", stops(interrupt)),
     "worker": ("SIGKILL to a trial's process", kill_worker),
+    "raylet": ("SIGKILL to the only node's raylet", stops(kill_ray)),
     "node": ("SIGKILL to one of two nodes", kill_node),
-    "disk": ("a full disk", fill_disk),
+    "disk": ("a full disk, with room again later", fill_disk),
+    "away": ("an S3 server that goes away and comes back", cut_off_store),
     "store": ("SIGKILL to the driver of a search in S3, resumed on another machine", kill_driver_of_a_store),
 }
 
@@ -247,7 +282,7 @@ def main() -> None:
     done = len(asked.file.read_text(encoding="utf-8").splitlines()) if asked.file.exists() else 0
     with tempfile.TemporaryDirectory() as folder:
         data, space = Path(folder), Path(folder) / "tiny.yaml"
-        space.write_text(SPACE, encoding="utf-8")
+        space.write_text(SPACE.replace("epochs: 6", f"epochs: {TRIAL_EPOCHS}"), encoding="utf-8")
         for name, text in (("reviews.pos", GOOD), ("reviews.neg", BAD)):
             lines = [f"{text} seen {index % 7} times by {index % 11} people" for index in range(300)]
             (data / name).write_text("\n".join(lines) + "\n", encoding="utf-8")
