@@ -105,6 +105,9 @@ def cluster(*, address: str | None, cpus: float, gpus: float, dashboard: bool, t
                 f"a Ray cluster is needed: {where} did not answer ({reason}): check --address."
             ) from None
         logging.getLogger("ray").setLevel(logging.ERROR)
+        # Theirs are tracebacks of lost processes and of storage that is gone: the study and our last line say that.
+        for name in ("ray.tune", "ray.train"):
+            logging.getLogger(name).setLevel(logging.CRITICAL)
         try:
             opened = joined_dashboard if address else partial(private_dashboard, asks=token, own_token=own_token)
             yield Joined(ray.cluster_resources(), opened(url) if url else None)
