@@ -124,7 +124,7 @@ def test_a_whole_search_is_submitted_as_a_job_and_its_data_reaches_each_node_onc
         answers.append(subprocess.run(submit, capture_output=True, text=True, check=False, timeout=200))
         return "No available agent" not in answers[-1].stdout + answers[-1].stderr
 
-    wait_until(taken, 60, "an agent that takes jobs")  # Ray's is not there yet when its nodes are
+    wait_until(taken, 120, "an agent that takes jobs")  # Ray's is not there yet when its nodes are
     done = answers[-1]
     assert done.returncode == 0, (done.stdout + done.stderr)[-3000:]
     assert "succeeded" in done.stdout
