@@ -37,7 +37,7 @@ def expected_shapes(settings: TrainSettings, vocab_size: int) -> dict[str, tuple
 
 
 def prepared(weights: Mapping[str, Tensor], settings: TrainSettings, vocab_size: int, place: Path) -> dict[str, Tensor]:
-    """Return float32 copies on the CPU of `weights`, which may be on any device and of any float type.
+    """Return `weights`, which may be on any device and of any float type, as float32 on the CPU, copied where need be.
 
     Raises:
         BundleError: if they are not the weights of the model that `settings` describe, or not finite; its text names
@@ -45,12 +45,15 @@ def prepared(weights: Mapping[str, Tensor], settings: TrainSettings, vocab_size:
     """
     _refuse_absurd_size(settings, vocab_size, place)
     _refuse_other_shapes({name: tuple(weight.shape) for name, weight in weights.items()}, settings, vocab_size, place)
-    # Copies, since safetensors refuses weights that share memory.
-    copies = {
-        name: weight.detach().to("cpu", torch.float32, copy=True).contiguous() for name, weight in weights.items()
-    }
-    _refuse_not_finite(copies, place)
-    return copies
+    ready: dict[str, Tensor] = {}
+    memory: set[int] = set()
+    for name, weight in weights.items():
+        plain = weight.detach().to("cpu", torch.float32).contiguous()
+        place_of = plain.untyped_storage().data_ptr()
+        ready[name] = plain.clone() if place_of in memory else plain  # safetensors refuses weights that share memory
+        memory.add(place_of)
+    _refuse_not_finite(ready, place)
+    return ready
 
 
 def write_weights(path: Path, weights: Mapping[str, Tensor]) -> None:
@@ -142,7 +145,8 @@ def _refuse_other_shapes(
 
 def _refuse_not_finite(weights: Mapping[str, Tensor], place: Path) -> None:
     for name, weight in weights.items():
-        if not bool(torch.isfinite(weight).all()):
+        # Both are NaN if any is; unlike `isfinite` on all of them, nothing as large as the weights is made.
+        if not bool(torch.isfinite(torch.stack(torch.aminmax(weight))).all()):
             raise BundleError(
                 f"a bundle's weights must be finite, got NaN or infinity in {name} of {place}: export another trial."
             )

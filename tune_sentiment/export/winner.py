@@ -10,19 +10,21 @@ from typing import Any
 
 import numpy as np
 import optuna
+import torch
 
 from tune_sentiment.config import TrainSettings
 from tune_sentiment.data.dataset import Dataset, Split
 from tune_sentiment.errors import BundleError, StudyError
 from tune_sentiment.export.bundle import write_bundle
 from tune_sentiment.export.scoring import Scores, score
+from tune_sentiment.export.weights import expected_shapes, rebuild
 from tune_sentiment.search.folder import SearchFolder
 from tune_sentiment.search.outcome import TEST_SCORES, score_key
 from tune_sentiment.search.records import ConfirmedSetting, Outcome, TrialRecord
 from tune_sentiment.search.study import checkpoint_of
 from tune_sentiment.training.checkpoint import BEST_FILE, load_weights
 from tune_sentiment.training.evaluation import evaluate
-from tune_sentiment.training.model import SentimentRNN, build_model
+from tune_sentiment.training.model import SentimentRNN
 
 TOLERANCE = 1e-6
 """How far the validation loss of a reloaded bundle may be from the recorded one (float32, CPU)."""
@@ -34,15 +36,14 @@ def load_model(folder: Path, settings: TrainSettings, vocab_size: int) -> Sentim
     Raises:
         StudyError: if they are missing, damaged, or not of this model.
     """
-    model = build_model(settings, vocab_size)
-    try:
-        model.load_state_dict(load_weights(folder / BEST_FILE))
-    except RuntimeError as problem:
-        reason = str(problem).splitlines()[0]
+    weights = load_weights(folder / BEST_FILE)
+    shapes = {name: tuple(weight.shape) for name, weight in weights.items()}
+    if shapes != expected_shapes(settings, vocab_size):
         raise StudyError(
-            f"a checkpoint must fit its trial: {folder} does not ({reason}): export another trial with `--trial`."
-        ) from None
-    return model
+            f"a checkpoint must fit its trial: {folder} does not (its weights are those of another model): "
+            "export another trial with `--trial`."
+        )
+    return rebuild(weights, settings, torch.device("cpu"))
 
 
 def score_on_test(
@@ -63,11 +64,14 @@ def score_on_test(
         key = score_key(run)
         if key not in scores:
             checkpoint = checkpoint_of(runs_study, run.number, folder)
-            model = load_model(checkpoint, settings[key], dataset.vocabulary.size)
-            probabilities = evaluate(model, dataset.test, settings[key]).probabilities
-            scores[key] = asdict(score(probabilities, dataset.test.labels))
+            scores[key] = asdict(_scores(checkpoint, settings[key], dataset))
             # After each one: what was scored once is never scored again.
             study.set_user_attr(TEST_SCORES, scores)
+
+
+def _scores(checkpoint: Path, settings: TrainSettings, dataset: Dataset) -> Scores:
+    model = load_model(checkpoint, settings, dataset.vocabulary.size)
+    return score(evaluate(model, dataset.test, settings).probabilities, dataset.test.labels)
 
 
 def export_run(
