@@ -4,7 +4,9 @@ import json
 from pathlib import Path
 from types import SimpleNamespace
 
-from ray.tune import ExperimentAnalysis
+import pytest
+from ray.train._internal.storage import StorageContext
+from ray.tune import ExperimentAnalysis, ResultGrid
 from ray.tune.execution.experiment_state import _ExperimentCheckpointManager
 from ray.tune.execution.tune_controller import TuneController
 from ray.tune.experiment import Trial
@@ -28,6 +30,20 @@ def test_rays_snapshots_are_off_inside_the_block_only() -> None:
         assert TuneController.save_to_dir is not before[0]
         assert _ExperimentCheckpointManager.on_trial_checkpoint is not before[1]
     assert (TuneController.save_to_dir, _ExperimentCheckpointManager.on_trial_checkpoint) == before
+
+
+def test_an_error_that_a_full_disk_cut_off_is_not_read(tmp_path: Path) -> None:
+    trial = Trial("made_up", stub=True)
+    trial.set_status(Trial.ERROR)
+    trial.run_metadata.pickled_error_filename = "error.pkl"
+    trial.set_storage(StorageContext(str(tmp_path), "search", trial_dir_name="trial"))
+    tmp_path.joinpath("search", "trial").mkdir(parents=True)
+    tmp_path.joinpath("search", "trial", "error.pkl").touch()
+    analysis = SimpleNamespace(trials=[trial], trial_dataframes={})
+    with pytest.raises(EOFError):
+        ResultGrid(analysis)  # type: ignore[arg-type]
+    with without_snapshots():
+        assert len(ResultGrid(analysis)) == 1  # type: ignore[arg-type]
 
 
 def test_ray_finds_no_trials_after_a_phase_that_had_none_to_run(tmp_path: Path) -> None:

@@ -1,10 +1,11 @@
 """Keep Ray Tune from holding and writing again and again what nobody reads: the study is the only truth."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from ray.tune import ResultGrid
 from ray.tune.execution.experiment_state import _ExperimentCheckpointManager
 from ray.tune.execution.tune_controller import TuneController
 from ray.tune.experiment import Trial
@@ -12,19 +13,26 @@ from ray.tune.experiment import Trial
 
 @contextmanager
 def without_snapshots() -> Iterator[None]:
-    """Have Ray Tune write no snapshots of its own state inside this block; what trials write is synced as ever.
+    """Have Ray Tune keep no state of its own inside this block; what trials write is synced as ever.
 
     A snapshot holds every trial there ever was, 25 KB each, as text that stays in memory, too. With `num_to_keep` one
     is forced, and waited for, at each checkpoint: with thousands of trials the driver would do little else.
+    Nor does it make its results of the trials in the end: it would unpickle the error of each that failed, and end in a
+    traceback where a full disk has cut one off.
     """
-    save, count = TuneController.save_to_dir, _ExperimentCheckpointManager.on_trial_checkpoint
-    TuneController.save_to_dir = _name_the_snapshot  # type: ignore[method-assign]
-    _ExperimentCheckpointManager.on_trial_checkpoint = _do_nothing  # type: ignore[method-assign,assignment]
+    replaced: list[tuple[type, str, Callable[..., None]]] = [
+        (TuneController, "save_to_dir", _name_the_snapshot),
+        (_ExperimentCheckpointManager, "on_trial_checkpoint", _do_nothing),
+        (ResultGrid, "_trial_to_result", _do_nothing),
+    ]
+    rays_own = [(owner, name, getattr(owner, name)) for owner, name, _ in replaced]
+    for owner, name, function in replaced:
+        setattr(owner, name, function)
     try:
         yield
     finally:
-        TuneController.save_to_dir = save  # type: ignore[method-assign]
-        _ExperimentCheckpointManager.on_trial_checkpoint = count  # type: ignore[method-assign]
+        for owner, name, function in rays_own:
+            setattr(owner, name, function)
 
 
 def forget(trial: Trial) -> None:
@@ -41,5 +49,5 @@ def _name_the_snapshot(controller: Any) -> None:
     Path(folder, controller.experiment_state_file_name).write_text('{"trial_data": []}', encoding="utf-8")
 
 
-def _do_nothing(manager: Any, trial: Trial) -> None:
-    """Do not count the checkpoint."""
+def _do_nothing(owner: Any, trial: Trial) -> None:
+    """Neither count a checkpoint nor make a result."""
