@@ -5,12 +5,13 @@ import io
 import os
 import subprocess
 import sys
+import time
 import traceback
 from collections.abc import Callable
 from pathlib import Path
 from unittest import mock
 
-from tune_sentiment.cli import main
+from tune_sentiment.cli import main, searches
 
 Done = subprocess.CompletedProcess[str]
 
@@ -24,6 +25,7 @@ def run(*words: str | Path | bytes, cwd: Path, given: bytes = b"") -> Done:
         contextlib.chdir(cwd),
         mock.patch.object(sys, "argv", command),
         mock.patch.object(sys, "stdin", stdin),
+        mock.patch.object(searches, "process_start", time.monotonic),  # budgets of time count from there
         contextlib.redirect_stdout(stdout),
         contextlib.redirect_stderr(stderr),
     ):

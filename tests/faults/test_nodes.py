@@ -68,9 +68,12 @@ def short_space(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def nodes(dashboard_port: int) -> Iterator["subprocess.Popen[str]"]:
+def nodes(dashboard_port: int, tmp_path: Path) -> Iterator["subprocess.Popen[str]"]:
+    # Ray hands the path of its interpreter to a shell unquoted, and this checkout may be at one with spaces.
+    environment = tmp_path / "environment"
+    environment.symlink_to(sys.prefix)
     started = subprocess.Popen(
-        [sys.executable, "-c", NODES, str(dashboard_port)],
+        [environment / "bin" / "python", "-c", NODES, str(dashboard_port)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
