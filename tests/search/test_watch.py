@@ -94,3 +94,16 @@ def test_slow_ones_take_their_share_of_the_time_and_still_come(monkeypatch: pyte
         one.on_step_end(0, [])
     share = len(slow.snapshots) * slow.seconds / (slow.clock.now - began)
     assert 0.5 * SNAPSHOT_SHARE < share <= 1.05 * SNAPSHOT_SHARE
+
+
+@pytest.mark.parametrize(
+    ("written", "said"),
+    [(None, ""), ("The actor died", "The actor died"), ("", "No space left on device")],
+)
+def test_an_error_that_ray_could_not_write_down_is_that_of_a_full_disk(
+    monkeypatch: pytest.MonkeyPatch, written: str | None, said: str
+) -> None:
+    watched, _, _ = watching(0.1, monkeypatch)
+    lost: Any = SimpleNamespace(trial_id="a", get_error=lambda: written)
+    watched.on_step_begin(0, [lost])
+    assert watched.error_of("a") == said and watched.error_of("another") == ""

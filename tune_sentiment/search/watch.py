@@ -1,5 +1,7 @@
 """Adapts the observers of a search to Ray Tune's callbacks."""
 
+import errno
+import os
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -65,9 +67,10 @@ class Watch(tune.Callback):
         return self._busy_seconds
 
     def error_of(self, trial_id: str) -> str:
-        """Return Ray's own text on why a trial's process was lost, or nothing."""
+        """Return Ray's own text on why a trial's process was lost, or nothing; one without a letter met a full disk."""
         trial = self._trial(trial_id)
-        return str((trial and trial.get_error()) or "")
+        error = trial and trial.get_error()
+        return os.strerror(errno.ENOSPC) if error == "" else str(error or "")
 
     def ran(self, trial_id: str) -> bool:
         """Return whether Ray has taken a trial up again as often as it may; it never does before a trial runs."""
