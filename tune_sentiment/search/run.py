@@ -1,7 +1,6 @@
 """Put Ray Tune, the study's searcher and ASHA together, and run one phase of a search to its end."""
 
 import errno
-import pickle
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -140,7 +139,7 @@ def run_phase(
         ),
     )
     with without_snapshots(), any_process_will_do() if phase.private_cluster else nullcontext():
-        fit(tuner, lambda: searcher.storage_failure or phase.storage_failure())
+        tuner.fit()
     busy_seconds, slot_seconds = watch.busy_seconds, watch.slot_seconds
 
     if failure := searcher.storage_failure or phase.storage_failure():
@@ -150,15 +149,6 @@ def run_phase(
             for observer in phase.observers:
                 observer.on_trial_end(record)
     return PhaseEnd(busy_seconds, slot_seconds, stopper.passed(), tuple(watch.full_seconds))
-
-
-def fit(tuner: tune.Tuner, storage_failure: Callable[[], str]) -> None:
-    """Run trials to the end; what Ray wrote of an error, and reads again then, may be cut off if the disk was full."""
-    try:
-        tuner.fit()
-    except (EOFError, pickle.UnpicklingError):
-        if not storage_failure():
-            raise
 
 
 def place_for_ray(folder: SearchFolder) -> dict[str, Any]:

@@ -69,8 +69,10 @@ class Watch(tune.Callback):
     def error_of(self, trial_id: str) -> str:
         """Return Ray's own text on why a trial's process was lost, or nothing; one without a letter met a full disk."""
         trial = self._trial(trial_id)
-        error = trial and trial.get_error()
-        return os.strerror(errno.ENOSPC) if error == "" else str(error or "")
+        error = None if trial is None else trial.get_error()
+        if error is None:
+            return ""
+        return str(error) or os.strerror(errno.ENOSPC)
 
     def ran(self, trial_id: str) -> bool:
         """Return whether Ray has taken a trial up again as often as it may; it never does before a trial runs."""
