@@ -251,3 +251,24 @@ def test_a_trial_that_takes_longer_than_it_may_fails_at_its_next_report(trainabl
     assert (result["failure"], result[DONE], result["val_loss"]) == ("timeout", True, kept["val_loss"])
     trainable._timeout = None
     assert all_results_of_another(trainable)[-1]["failure"] == ""
+
+
+def test_a_process_that_came_too_late_for_its_trial_leaves_its_weights_alone(
+    trainable: ReviewTrainable, tmp_path: Path
+) -> None:
+    trainable.step()
+    late = ReviewTrainable.__new__(ReviewTrainable)  # Ray had begun to start it before this one was free
+    late.setup(config(), data=DATA, threads=1, use_gpu=False)
+    late.cleanup()
+    all_results(trainable)
+    saved = tmp_path / "saved"
+    saved.mkdir()
+    trainable.save_checkpoint(str(saved))
+    assert load_weights(saved / BEST_FILE)
+
+
+def test_the_working_copy_of_a_trial_goes_when_the_next_begins(trainable: ReviewTrainable, tmp_path: Path) -> None:
+    trainable.step()
+    assert list(tmp_path.glob(f".{BEST_FILE}*"))
+    trainable.reset_config(config(seed=4))
+    assert not list(tmp_path.glob(f".{BEST_FILE}*"))

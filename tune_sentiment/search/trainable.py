@@ -75,6 +75,7 @@ class ReviewTrainable(tune.Trainable):
         self._hang_report: IO[bytes] | None = None
         self._data = data
         self._shown_as = f"{shown_as}: trials from {config['number']} on"
+        self._has_trained = False
         self._device = "cuda" if use_gpu and torch.cuda.is_available() else "cpu"
         # What is loaded by now stays: looking through all of torch for garbage takes 0.1 s, and every trial would pay.
         gc.freeze()
@@ -90,6 +91,7 @@ class ReviewTrainable(tune.Trainable):
         return True
 
     def _begin(self, config: dict[str, Any]) -> None:
+        self._remove_working_copies()  # the last trial's
         self._settings = TrainSettings(**{name: config[name] for name in TrainSettings.model_fields})
         self._seed = config["seed"]
         self._number = config["number"]
@@ -105,7 +107,7 @@ class ReviewTrainable(tune.Trainable):
         self._save_began: float | None = None
         self._asked_to_save = False
         self._best_file = Path(self.logdir) / f".{BEST_FILE}"
-        self._best_file.unlink(missing_ok=True)
+        self._has_trained = False
         self._checkpoint_to_load: str | None = config["resume_from"]
         self._watch_for_hang()
         self._log(self._settings)
@@ -144,7 +146,13 @@ class ReviewTrainable(tune.Trainable):
         return self._result(progress, failure="", done=done)
 
     def _start(self) -> None:
-        """Make or load the training state; here rather than in `_begin`, so that a failure of it is a report."""
+        """Make or load the training state; here rather than in `_begin`, so that a failure of it is a report.
+
+        Nor may `_begin` touch the trial's folder: Ray may have given the trial to a process that was free earlier, and
+        end this one before its first step.
+        """
+        self._has_trained = True
+        self._best_file.unlink(missing_ok=True)  # of a process that was lost
         if self._checkpoint_to_load is not None:
             self._load(self._brought_here(self._checkpoint_to_load))
         if self._state is None:
@@ -172,8 +180,12 @@ class ReviewTrainable(tune.Trainable):
     def cleanup(self) -> None:
         """Leave no working copy of the best weights behind."""
         faulthandler.cancel_dump_traceback_later()
-        self._best_file.unlink(missing_ok=True)
-        shutil.rmtree(self._fetched, ignore_errors=True)
+        self._remove_working_copies()
+
+    def _remove_working_copies(self) -> None:
+        if self._has_trained:
+            self._best_file.unlink(missing_ok=True)
+            shutil.rmtree(self._fetched, ignore_errors=True)
 
     def _watch_for_hang(self) -> None:
         """Have the process end itself if a step of this trial does not come back in time.
