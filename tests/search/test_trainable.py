@@ -256,19 +256,21 @@ def test_a_trial_that_takes_longer_than_it_may_fails_at_its_next_report(trainabl
 def test_a_process_that_came_too_late_for_its_trial_leaves_its_weights_alone(
     trainable: ReviewTrainable, tmp_path: Path
 ) -> None:
-    trainable.step()
+    all_results(trainable)
     late = ReviewTrainable.__new__(ReviewTrainable)  # Ray had begun to start it before this one was free
     late.setup(config(), data=DATA, threads=1, use_gpu=False)
     late.cleanup()
-    all_results(trainable)
     saved = tmp_path / "saved"
     saved.mkdir()
     trainable.save_checkpoint(str(saved))
     assert load_weights(saved / BEST_FILE)
 
 
-def test_the_working_copy_of_a_trial_goes_when_the_next_begins(trainable: ReviewTrainable, tmp_path: Path) -> None:
+def test_the_working_copy_of_a_trial_goes_when_the_next_begins_in_a_folder_of_its_own(
+    trainable: ReviewTrainable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     trainable.step()
     assert list(tmp_path.glob(f".{BEST_FILE}*"))
+    monkeypatch.setattr(ReviewTrainable, "logdir", str(tmp_path / "next"))
     trainable.reset_config(config(seed=4))
     assert not list(tmp_path.glob(f".{BEST_FILE}*"))
