@@ -37,6 +37,7 @@ from tune_sentiment.search.study import (
     open_study,
     records,
 )
+from tune_sentiment.training.processor import give_back_memory, set_up_for_training
 
 EXPORT_SECONDS = 8.0
 """Part of a time budget kept for the test scores, the bundle and the report, at least; as long as the start took, if
@@ -65,6 +66,7 @@ def run(
         InterruptedSearch: if the user stopped it; all of it is kept.
         NothingUsableError: if no trial can be exported.
     """
+    set_up_for_training()  # nothing is trained in this process, but measured in the end
     studies = open_storage(preparation.folder, preparation.request.study_place)
     study = open_study(studies, SEARCH_STUDY)
     machine = this_machine()
@@ -198,6 +200,7 @@ def finish(preparation: Preparation, studies: Studies) -> Outcome:
     study = open_study(studies, SEARCH_STUDY)
     outcome = _outcome(preparation, studies)
     winner = outcome.winner
+    give_back_memory()  # what Ray and the live report took is free, and a model of the largest size is to be loaded
     if winner is None:
         set_phase(study, "done")
         _write_results(preparation, studies)
