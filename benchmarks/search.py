@@ -1,6 +1,6 @@
 """Time whole searches against what else one might pick: python -m benchmarks.search [--data SOURCE] [--peer NAME …].
 
-Same model, space, ASHA numbers, number of trials and two cores for all; every peer as its own documentation shows it,
+Same model, space, first rung, number of trials and two cores for all; every peer as its own documentation shows it,
 around the course's loop (tests/course.py), with the words encoded for it beforehand. Ours is the real command, from
 text to exported bundle, without confirmation runs, which no peer has.
 """
@@ -22,7 +22,7 @@ import yaml
 
 from benchmarks.peers.measuring import Measured, events_of_ours, measured, watched
 from tune_sentiment.data.dataset import Split, left_pad, load_dataset
-from tune_sentiment.search.rungs import REDUCTION_FACTOR, grace_steps
+from tune_sentiment.search.rungs import rungs
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "RESULTS.md"
@@ -38,6 +38,8 @@ PEERS = {
 OURS = {"ours": "auto", "ours_float32": "float32"}
 """By the precision asked for."""
 WORKERS = 2
+REDUCTION_FACTOR = 3
+"""Of the peers' ASHA, whose first rung is ours: a third goes on there and at each one above."""
 COURSE = {"embedding_dim": 400, "hidden_dim": 256, "n_layers": 2, "lr": 0.001, "clip": 5.0}
 FIXED = {"demo": {"epochs": 5, "seq_length": 60, "report_every": 240}}
 USUAL_FIXED = {"epochs": 4, "seq_length": 40, "report_every": 100}
@@ -72,7 +74,7 @@ def job_of(source: str, trials: int, folder: Path) -> dict[str, Any]:
         "space": space,
         "course": {name: fitted(value, *space[name]) for name, value in COURSE.items()},
         "max_steps": max_steps,
-        "grace_period": grace_steps(steps_of_ours, fixed["report_every"]),
+        "grace_period": rungs(steps_of_ours, fixed["report_every"])[0],
         "reduction_factor": REDUCTION_FACTOR,
         **fixed,
     }

@@ -20,7 +20,8 @@ import psutil
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from tests.faults.searching import COMMAND, NAME, alive, family, trials_of
+from tests.faults.searching import COMMAND, NAME, trials_of
+from tests.processes import alive, family
 
 SPACE = """\
 search:

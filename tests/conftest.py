@@ -67,9 +67,13 @@ BAD = "a dreadful cold film with an awful cast"
 @pytest.fixture(scope="session")
 def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """600 reviews in two files, told apart by three words of each."""
-    folder = tmp_path_factory.mktemp("corpus")
+    return write_corpus(tmp_path_factory.mktemp("corpus"), 300)
+
+
+def write_corpus(folder: Path, each: int) -> Path:
+    """Write `each` good and as many bad reviews into `folder`, and return it."""
     for name, text in (("reviews.pos", GOOD), ("reviews.neg", BAD)):
-        lines = [f"{text} seen {index % 7} times by {index % 11} people" for index in range(300)]
+        lines = [f"{text} seen {index % 7} times by {index % 11} people" for index in range(each)]
         (folder / name).write_text("\n".join(lines) + "\n", encoding="utf-8")
     return folder
 

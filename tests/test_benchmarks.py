@@ -1,11 +1,15 @@
 """The benchmarks of the search run: recorded curves are replayed, and the bookkeeping is driven without Ray."""
 
+import importlib
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from benchmarks.overhead import without_ray
 from benchmarks.replay import Curves, load, replay
 from benchmarks.sampler import POLICIES
+from benchmarks.search import job_of
 from benchmarks.sleeping import bench
 from tune_sentiment.search.study import SEARCH_STUDY, open_study, records
 
@@ -45,3 +49,19 @@ def test_the_bookkeeping_of_a_search_runs_without_ray() -> None:
         assert len(one.clock.ended) == len(found) == 15
         assert {record.fate for record in found} == {"complete", "stopped"}
         assert one.folder.report_file.exists()
+
+
+BENCHMARKS = sorted(path.stem for path in (Path(__file__).parents[1] / "benchmarks").glob("*.py"))
+
+
+@pytest.mark.parametrize("name", BENCHMARKS)
+def test_every_benchmark_fits_the_package_as_it_is(name: str) -> None:
+    if name == "fuzz":
+        pytest.importorskip("atheris")
+    importlib.import_module(f"benchmarks.{name}")
+
+
+def test_the_peers_are_told_numbers_that_ours_has(tmp_path: Path) -> None:
+    job = job_of("demo", trials=2, folder=tmp_path)
+    assert 0 < job["grace_period"] < job["max_steps"] and job["grace_period"] % job["report_every"] == 0
+    assert Path(job["arrays"]).exists() and set(job["course"]) == set(job["space"])

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from ray.util.state import list_actors
 
-from tests.conftest import BAD, GOOD, SPACE
+from tests.conftest import SPACE, write_corpus
 from tests.faults.searching import COMMAND, NAME, ended, losses, start_search, trials_of
 from tests.processes import free_port
 from tests.waiting import wait_until
@@ -52,11 +52,7 @@ def dashboard_port() -> int:
 @pytest.fixture(scope="module")
 def large_corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """20,000 reviews: so many that nothing else in an object store is as large."""
-    folder = tmp_path_factory.mktemp("large")
-    for name, text in (("reviews.pos", GOOD), ("reviews.neg", BAD)):
-        lines = [f"{text} seen {index % 7} times by {index % 11} people" for index in range(10_000)]
-        (folder / name).write_text("\n".join(lines) + "\n", encoding="utf-8")
-    return folder
+    return write_corpus(tmp_path_factory.mktemp("large"), 10_000)
 
 
 @pytest.fixture(scope="module")
