@@ -23,6 +23,7 @@ from tune_sentiment.search.metrics import exported_metrics
 from tune_sentiment.search.outcome import TEST_SCORES, add_session, read_outcome, runs_of, score_key, set_phase
 from tune_sentiment.search.probe import probe_gpu
 from tune_sentiment.search.ray_dashboard import RayDashboard
+from tune_sentiment.search.raylet import watched_raylet
 from tune_sentiment.search.records import Observer, Outcome, Plan, TrialRecord
 from tune_sentiment.search.resources import Machine, cluster_machine, this_machine
 from tune_sentiment.search.run import Phase, run_phase, shared
@@ -56,6 +57,7 @@ def run(
     on_plan: Callable[[Plan], None] | None,
     on_dashboard: Callable[[RayDashboard], None] | None,
     on_stuck: Callable[[str], None] | None,
+    on_lost: Callable[[str], None] | None,
     storage_failure: Callable[[], str],
 ) -> Outcome:
     """Run the search to its end inside `cluster`, and return what it found.
@@ -80,6 +82,8 @@ def run(
         stack.callback(_close, [*observers, live_report])
         joined = stack.enter_context(cluster)
         interruption.take_signals()  # again: Ray has put its own handlers in
+        resume = resume_command(preparation)
+        stack.enter_context(watched_raylet(partial(on_lost, resume) if on_lost else None))
         if on_dashboard and joined.dashboard:
             on_dashboard(joined.dashboard)
         here = machine if address is None else cluster_machine(joined.resources)

@@ -91,3 +91,22 @@ def worker_title(process: psutil.Process) -> str:
         return " ".join(process.cmdline())
     except psutil.Error:
         return ""
+
+
+def test_a_killed_raylet_ends_the_search_at_once_with_the_command_that_resumes(
+    corpus: Path, space: str, tmp_path: Path, short_folder: Path
+) -> None:
+    search = start_search(corpus, space, tmp_path, 500)
+    wait_until(lambda: ended(tmp_path) >= 2, 120, "trials")
+    children = family(search.pid)
+    next(child for child in children if child.name() == "raylet").kill()
+    _, errors = search.communicate(timeout=10)
+    assert search.returncode == 2
+    *_, problem, command = errors.splitlines()
+    assert problem.startswith("error: a search needs its Ray cluster: its raylet has died")
+    assert command.startswith("  ") and "--resume" in command and "--name cut" in command
+    assert "Traceback" not in errors
+    wait_until(lambda: alive(children) == [], 10, "no process left")
+    best = losses(tmp_path)
+    total = len(trials_of(tmp_path)) + 1
+    assert_whole(resumed(tmp_path, total), total, best)

@@ -26,6 +26,7 @@ def search(
     on_plan: "Callable[[Plan], None] | None" = None,
     on_dashboard: "Callable[[RayDashboard], None] | None" = None,
     on_stuck: Callable[[str], None] | None = None,
+    on_lost: Callable[[str], None] | None = None,
     observers: "Sequence[Observer]" = (),
     dashboard: bool = True,
     token: bool = True,
@@ -40,6 +41,7 @@ def search(
     run, `on_plan` gets the plan before the first trial, `on_dashboard` how to open Ray's dashboard;
     without `token`, the private cluster does not ask for Ray's token, which is warned of;
     `on_stuck` gets the command that resumes if an interrupted search cannot stop by itself, and should end the process.
+    `on_lost` gets it if the private cluster's raylet has died, and should end the process, as Ray itself will soon.
 
     Raises:
         DataError, SettingsError, ResourceError, StudyError: if the request cannot be met.
@@ -82,6 +84,7 @@ def search(
                         on_plan=on_plan,
                         on_dashboard=on_dashboard,
                         on_stuck=on_stuck,
+                        on_lost=on_lost,
                         storage_failure=lambda: "" if mirror is None else mirror.failure,
                     )
                 for log in logs:

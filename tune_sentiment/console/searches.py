@@ -33,6 +33,7 @@ def search(options: dict[str, Any], dashboard: bool, as_json: bool) -> None:
             observers=[progress_for(sys.stderr)],
             on_plan=lambda plan: log.print(plan_table(plan)),
             on_stuck=give_up,
+            on_lost=cluster_lost,
             on_dashboard=ray_dashboard,
         )
     outcome = found.outcome
@@ -69,6 +70,16 @@ def interrupted(resume_command: str) -> int:
 def give_up(resume_command: str) -> None:
     """End the process at once: an interrupted search waits for Ray's processes, which are gone."""
     os._exit(interrupted(resume_command))
+
+
+def cluster_lost(resume_command: str) -> None:
+    """End the process at once, with the code of an error: Ray would, later and with a page of its own words."""
+    sys.stderr.write(
+        "\nerror: a search needs its Ray cluster: its raylet has died, killed by somebody or for want of memory; "
+        f"everything so far is kept. Continue with:\n  {resume_command}\n"
+    )
+    sys.stderr.flush()
+    os._exit(2)
 
 
 def dry_run(options: dict[str, Any], as_json: bool) -> None:
