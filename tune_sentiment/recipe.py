@@ -79,11 +79,11 @@ def run(
     with ExitStack() as stack:
         # Entered first, so left last: Ray's own shutdown may be what hangs.
         stack.enter_context(interruption.watched())
-        stack.callback(_close, [*observers, live_report])
+        for observer in (live_report, *reversed(observers)):  # left in the opposite order
+            stack.callback(observer.close)
         joined = stack.enter_context(cluster)
         interruption.take_signals()  # again: Ray has put its own handlers in
-        resume = resume_command(preparation)
-        stack.enter_context(watched_raylet(partial(on_lost, resume) if on_lost else None))
+        stack.enter_context(watched_raylet(partial(on_lost, resume_command(preparation)) if on_lost else None))
         if on_dashboard and joined.dashboard:
             on_dashboard(joined.dashboard)
         here = machine if address is None else cluster_machine(joined.resources)
@@ -295,8 +295,3 @@ def _stop_if_interrupted(preparation: Preparation, interruption: Interruption, s
         set_phase(open_study(studies, SEARCH_STUDY), "interrupted")
         _write_results(preparation, studies)
         raise InterruptedSearch(resume_command(preparation))
-
-
-def _close(observers: Sequence[Observer]) -> None:
-    for observer in observers:
-        observer.close()
