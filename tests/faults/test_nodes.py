@@ -28,6 +28,7 @@ from ray.cluster_utils import Cluster
 
 port = int(sys.argv[1])  # of the dashboard, which takes jobs, or 0
 head = {"num_cpus": 1, "include_dashboard": port > 0, "dashboard_host": "127.0.0.1", "dashboard_port": port}
+head["dashboard_agent_listen_port"] = 0  # any: Ray's own may be another cluster's, and jobs would wait for ever
 cluster = Cluster(initialize_head=True, head_node_args=head)
 second = cluster.add_node(num_cpus=1)
 cluster.wait_for_nodes()
