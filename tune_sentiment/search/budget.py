@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
-from ray.tune import Stopper
+from tune_sentiment.search.ray_tune import Stopper
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 STUCK_SECONDS = 20.0

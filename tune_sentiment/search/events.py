@@ -8,14 +8,13 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from ray import tune
-from ray.tune.experiment import Trial
 from tensorboardX.event_file_writer import EventsWriter
 from tensorboardX.proto.event_pb2 import Event, SessionLog
 from tensorboardX.proto.summary_pb2 import Summary
 from tensorboardX.summary import hparams
 
 from tune_sentiment.search.checkpoints import trial_folder
+from tune_sentiment.search.ray_tune import Trial, tune
 
 SCALARS = (
     "val_loss",

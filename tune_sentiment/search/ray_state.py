@@ -1,14 +1,11 @@
 """Keep Ray Tune from holding and writing again and again what nobody reads: the study is the only truth."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
-from ray.tune import ResultGrid
-from ray.tune.execution.experiment_state import _ExperimentCheckpointManager
-from ray.tune.execution.tune_controller import TuneController
-from ray.tune.experiment import Trial
+from tune_sentiment.search.ray_tune import ResultGrid, Trial, TuneController, experiment_state
 
 
 @contextmanager
@@ -20,9 +17,10 @@ def without_snapshots() -> Iterator[None]:
     Nor does it make its results of the trials in the end: it would unpickle the error of each that failed, and end in a
     traceback where a full disk has cut one off.
     """
-    replaced: list[tuple[type, str, Callable[..., None]]] = [
+    replaced: list[tuple[Any, str, Callable[..., Any]]] = [
         (TuneController, "save_to_dir", _name_the_snapshot),
-        (_ExperimentCheckpointManager, "on_trial_checkpoint", _do_nothing),
+        (experiment_state, "out_of_band_serialize_dataset", nullcontext),  # it would import Ray Data, 57 MB
+        (experiment_state._ExperimentCheckpointManager, "on_trial_checkpoint", _do_nothing),
         (ResultGrid, "_trial_to_result", _do_nothing),
     ]
     rays_own = [(owner, name, getattr(owner, name)) for owner, name, _ in replaced]

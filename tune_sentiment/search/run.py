@@ -8,8 +8,6 @@ from typing import Any, Literal
 
 import ray
 from optuna.samplers import BaseSampler
-from ray import tune
-from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 
 from tune_sentiment.search.budget import Deadline, Interruption
 from tune_sentiment.search.checkpoints import trial_folder
@@ -17,6 +15,7 @@ from tune_sentiment.search.events import EventFiles
 from tune_sentiment.search.folder import RAY, SearchFolder
 from tune_sentiment.search.quick_start import any_process_will_do
 from tune_sentiment.search.ray_state import without_snapshots
+from tune_sentiment.search.ray_tune import FIFOScheduler, Trial, TrialScheduler, tune
 from tune_sentiment.search.records import Observer, PhaseEnd, Plan
 from tune_sentiment.search.sampler import StudySearch
 from tune_sentiment.search.space import Space
@@ -158,5 +157,5 @@ def place_for_ray(folder: SearchFolder) -> dict[str, Any]:
     return {"storage_path": f"{folder.remote.path}/{RAY}", "storage_filesystem": folder.remote.filesystem}
 
 
-def _trial_name(trial: tune.experiment.trial.Trial) -> str:
+def _trial_name(trial: Trial) -> str:
     return trial_folder(trial.config["number"])

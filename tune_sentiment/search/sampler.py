@@ -9,14 +9,17 @@ import optuna
 from optuna.samplers import BaseSampler, TPESampler
 from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, Trial, TrialState
-from ray.tune.search.optuna import OptunaSearch
 
 from tune_sentiment.search.distinct import DistinctTPE
 from tune_sentiment.search.folder import SearchFolder
+from tune_sentiment.search.ray_tune import only_named
 from tune_sentiment.search.records import TrialRecord
 from tune_sentiment.search.space import Space
 from tune_sentiment.search.storage import STORAGE, named_disk_error, names_storage_problem
 from tune_sentiment.search.study import CHECKPOINT, SEED, SUMMARY, record_of, seed_of_trial, unfinished
+
+with only_named("pandas", "ray.data"):
+    from ray.tune.search.optuna import OptunaSearch
 
 METRIC = "best_val_loss"
 """The one definition of best: the lowest validation loss of the trial so far."""

@@ -6,9 +6,8 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
-from ray.tune.experiment import Trial
-from ray.tune.schedulers import AsyncHyperBandScheduler, TrialScheduler
 
+from tune_sentiment.search.ray_tune import AsyncHyperBandScheduler, Trial, TrialScheduler
 from tune_sentiment.search.records import TrialRecord
 from tune_sentiment.search.rungs import Rung, ladder
 from tune_sentiment.search.sampler import METRIC

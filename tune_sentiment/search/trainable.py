@@ -15,11 +15,10 @@ from typing import IO, Any
 
 import ray
 import torch
-from ray import tune
-from ray.tune.result import DONE, SHOULD_CHECKPOINT
 
 from tune_sentiment.config import TrainSettings
 from tune_sentiment.errors import DivergedError, StudyError
+from tune_sentiment.search.ray_tune import DONE, SHOULD_CHECKPOINT, tune
 from tune_sentiment.search.remote import is_remote, open_remote
 from tune_sentiment.search.storage import STORAGE, is_storage_problem
 from tune_sentiment.training.checkpoint import BEST_FILE, STATE_FILE, load_state, load_weights, save_state, save_weights

@@ -8,10 +8,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Literal
 
-from ray import tune
-from ray.tune.experiment import Trial
-
 from tune_sentiment.search.ray_state import forget
+from tune_sentiment.search.ray_tune import Trial, tune
 from tune_sentiment.search.records import Fate, Observer, Snapshot, TrialRecord
 from tune_sentiment.search.sampler import StudySearch
 
