@@ -45,9 +45,9 @@ def ray_trial(name: str) -> Any:
     return SimpleNamespace(trial_id=name, run_metadata=SimpleNamespace())
 
 
-def report(one: Watch, name: str, step: int, session_seconds: float) -> None:
+def report(one: Watch, name: str, step: int, session_seconds: float, reviews_per_second: float = 5.0) -> None:
     result = {
-        "session_seconds": session_seconds, "reviews_per_second": 5.0, "step": step, "max_steps": 300,
+        "session_seconds": session_seconds, "reviews_per_second": reviews_per_second, "step": step, "max_steps": 300,
         "seconds": session_seconds, "best_val_accuracy": 0.7,
     }  # fmt: skip
     one.on_trial_result(0, [], ray_trial(name), result)
@@ -74,6 +74,24 @@ def test_a_snapshot_counts_what_ended_before_and_now_and_what_runs(monkeypatch: 
     snapshot = slow.snapshots[-1]
     assert (snapshot.complete, snapshot.slots_busy) == (2, 1)
     assert snapshot.best is not None and snapshot.best.number == 4
+
+
+def test_a_trial_that_has_not_reported_yet_counts_as_the_last_ones_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    one, slow, records = watching(0.0, monkeypatch)
+    for number, name in enumerate("abc"):
+        records[name] = made_trial(number, 0.9, fate="running")
+    one.on_trial_start(0, [], ray_trial("a"))
+    report(one, "a", 100, 1.0, 30.0)
+    one.on_trial_start(0, [], ray_trial("b"))
+    report(one, "b", 100, 1.0, 10.0)
+    assert slow.snapshots[-1].reviews_per_second == 30 + 10
+    report(one, "b", 200, 2.0, 0.0)  # it failed
+    records["b"] = replace(records["b"], fate="failed")
+    one.on_trial_complete(0, [], ray_trial("b"))
+    assert slow.snapshots[-1].reviews_per_second == 30
+    one.on_trial_start(0, [], ray_trial("c"))
+    report(one, "a", 200, 2.0, 40.0)
+    assert slow.snapshots[-1].reviews_per_second == 40 + (10 + 40) / 2
 
 
 def test_a_quick_snapshot_comes_with_every_report(monkeypatch: pytest.MonkeyPatch) -> None:

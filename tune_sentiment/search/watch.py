@@ -3,7 +3,7 @@
 import errno
 import os
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Literal
@@ -48,6 +48,7 @@ class Watch(tune.Callback):
         self._session_seconds: dict[str, float] = {}
         self._busy_seconds = 0.0
         self._speed: dict[str, float] = {}
+        self._last_speeds: deque[float] = deque(maxlen=slots)
         self._started = time.monotonic()
         self._last_snapshot = self._next_snapshot = 0.0
         self._trials: list[Trial] = []
@@ -91,7 +92,9 @@ class Watch(tune.Callback):
         """Note a report."""
         self._busy_seconds += result["session_seconds"] - self._session_seconds.get(trial.trial_id, 0.0)
         self._session_seconds[trial.trial_id] = result["session_seconds"]
-        self._speed[trial.trial_id] = result["reviews_per_second"]
+        self._speed[trial.trial_id] = speed = result["reviews_per_second"]
+        if speed > 0:  # a failure's is 0
+            self._last_speeds.append(speed)
         record = self._searcher.record(trial.trial_id)
         self._running[trial.trial_id] = with_report(record, result)
         if result["step"] == result["max_steps"]:
@@ -167,8 +170,13 @@ class Watch(tune.Callback):
             running=running,
             best=min(usable, key=_rank, default=None),
             eta_seconds=self._eta(running),
-            reviews_per_second=sum(self._speed.values()),
+            reviews_per_second=self._reviews_per_second(),
         )
+
+    def _reviews_per_second(self) -> float:
+        """Return what all running trials train on together; one that has not reported yet counts as the last ones."""
+        typical = sum(self._last_speeds) / max(1, len(self._last_speeds))
+        return sum(self._speed.get(trial_id, typical) for trial_id in self._running)
 
     def _eta(self, running: Sequence[TrialRecord]) -> float | None:
         """Return the seconds left: those of the trials not begun, and what running ones still need, over the slots."""
