@@ -35,8 +35,12 @@ PEERS = {
     "syne_tune": ["benchmarks.peers.plain_syne_tune"],
     "random": ["benchmarks.peers.plain_optuna", "random"],
 }
-OURS = {"ours": "auto", "ours_float32": "float32"}
-"""By the precision asked for."""
+OURS = {
+    "ours": ("tune_sentiment", "auto"),
+    "ours_float32": ("tune_sentiment", "float32"),
+    "ours_at_their_rungs": ("benchmarks.peers.ours_at_their_rungs", "auto"),
+}
+"""The command, and the precision asked for."""
 WORKERS = 2
 REDUCTION_FACTOR = 3
 """Of the peers' ASHA, whose first rung is ours: a third goes on there and at each one above."""
@@ -74,6 +78,7 @@ def job_of(source: str, trials: int, folder: Path) -> dict[str, Any]:
         "space": space,
         "course": {name: fitted(value, *space[name]) for name, value in COURSE.items()},
         "max_steps": max_steps,
+        "steps_of_ours": steps_of_ours,
         "grace_period": rungs(steps_of_ours, fixed["report_every"])[0],
         "reduction_factor": REDUCTION_FACTOR,
         **fixed,
@@ -123,16 +128,17 @@ def run(peer: str, source: str, job: dict[str, Any], seed: int, target: float) -
 
 def our_command(peer: str, source: str, job: dict[str, Any], folder: Path) -> list[str]:
     """Return the real command for the same search."""
+    module, precision = OURS[peer]
     searched = {
         name: {"type": kind.removeprefix("log_"), "low": low, "high": high, "log": kind.startswith("log_")}
         for name, (kind, low, high) in job["space"].items()
     }
     fixed = {name: job[name] for name in ("epochs", "batch_size", "seq_length", "report_every")}
     space = folder / "space.yaml"
-    space.write_text(yaml.safe_dump({"search": searched, "fixed": {**fixed, "precision": OURS[peer]}}))
+    space.write_text(yaml.safe_dump({"search": searched, "fixed": {**fixed, "precision": precision}}))
     options = {"data": source, "space": space, "trials": job["trials"], "seed": job["seed"], "confirm-seeds": 0}
     words = [str(word) for name, value in options.items() for word in (f"--{name}", value)]
-    return [sys.executable, "-m", "tune_sentiment", "search", *words, "--name", "x", "--storage", str(folder)]
+    return [sys.executable, "-m", module, "search", *words, "--name", "x", "--storage", str(folder)]
 
 
 def install_syne_tune() -> None:

@@ -1,6 +1,7 @@
 """The benchmarks of the search run: recorded curves are replayed, and the bookkeeping is driven without Ray."""
 
 import importlib
+import json
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from benchmarks.replay import Curves, load, replay
 from benchmarks.sampler import POLICIES
 from benchmarks.search import job_of
 from benchmarks.sleeping import bench
+from tune_sentiment.search import rungs
 from tune_sentiment.search.study import SEARCH_STUDY, open_study, records
 
 
@@ -65,3 +67,12 @@ def test_the_peers_are_told_numbers_that_ours_has(tmp_path: Path) -> None:
     job = job_of("demo", trials=2, folder=tmp_path)
     assert 0 < job["grace_period"] < job["max_steps"] and job["grace_period"] % job["report_every"] == 0
     assert Path(job["arrays"]).exists() and set(job["course"]) == set(job["space"])
+
+
+def test_ours_can_be_timed_at_the_rungs_of_the_peers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    job = job_of("demo", trials=2, folder=tmp_path)
+    monkeypatch.setenv("PEER_JOB", json.dumps(job))
+    monkeypatch.setattr(rungs, "LADDER", rungs.LADDER)
+    importlib.import_module("benchmarks.peers.ours_at_their_rungs").set_rungs()
+    (rung,) = rungs.ladder(job["steps_of_ours"], job["report_every"])
+    assert rung == (job["grace_period"], pytest.approx(1 / 3))
