@@ -59,6 +59,11 @@ def test_everything_from_outside_is_escaped(record_of: Callable[..., TrialRecord
     assert html.count("&lt;script&gt;alert(1)") >= 9
 
 
+def test_what_stands_in_backticks_in_a_note_is_shown_as_code(outcome: Outcome) -> None:
+    html = page.render(replace(outcome, notes=("`epochs` 2 for 4, not `<b>`.",)), NOTHING, NOW)
+    assert "<code>epochs</code> 2 for 4, not <code>&lt;b&gt;</code>." in html
+
+
 def test_the_page_asks_no_network_for_anything(outcome: Outcome, study: optuna.Study) -> None:
     html = page.render(outcome, what_mattered(outcome, study), NOW)
     assert re.findall(r'(?:src|href|action)="(?!#|data:)[^"]*"', without_scripts(html)) == []

@@ -1,5 +1,6 @@
 """Put the report's page together: what its template shows, worded and thinned, and the template filled in."""
 
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import cache
@@ -7,6 +8,7 @@ from importlib.resources import files
 from typing import Any
 
 import jinja2
+from markupsafe import Markup, escape
 
 from tune_sentiment.results import facts, figures, series, wording
 from tune_sentiment.results.failures import failure_groups
@@ -59,7 +61,13 @@ def _template() -> jinja2.Template:
     environment = jinja2.Environment(
         autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
     )
+    environment.filters["marked"] = _marked
     return environment.from_string(_part("report.html"))
+
+
+def _marked(text: str) -> Markup:
+    """Return `text` escaped, with what stands in `backticks` as code."""
+    return Markup(re.sub("`([^`]+)`", r"<code>\1</code>", str(escape(text))))
 
 
 @cache
