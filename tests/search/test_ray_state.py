@@ -5,8 +5,9 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from ray.train._internal.session import _TrainingResult
 from ray.train._internal.storage import StorageContext
-from ray.tune import ExperimentAnalysis, ResultGrid
+from ray.tune import Checkpoint, ExperimentAnalysis, ResultGrid
 from ray.tune.execution.experiment_state import _ExperimentCheckpointManager
 from ray.tune.execution.tune_controller import TuneController
 from ray.tune.experiment import Trial
@@ -22,6 +23,26 @@ def test_a_trial_that_has_ended_is_small_and_still_has_a_last_result() -> None:
     forget(trial)
     assert len(json.dumps(trial.metric_analysis)) + len(trial.run_metadata.get_json_state()) < before / 10
     assert trial.last_result["trial_id"] == trial.trial_id
+
+
+def test_a_trial_that_has_ended_keeps_no_figures_with_its_checkpoints_but_one_that_may_be_restored_does() -> None:
+    trial = Trial("made_up", stub=True)
+    trial.set_storage(StorageContext("/tmp", "search", trial_dir_name="trial"))
+    figures = {"training_iteration": 3, "val_loss": 0.5, "checkpoint_dir_name": "checkpoint_000000"}
+    saved, last = (_TrainingResult(Checkpoint("/tmp"), dict(figures)) for _ in range(2))
+
+    def save(result: _TrainingResult) -> None:
+        trial.on_checkpoint(result)
+        _ExperimentCheckpointManager.on_trial_checkpoint(None, trial)  # type: ignore[arg-type]
+
+    with without_snapshots():
+        trial.update_last_result(dict(figures))
+        save(saved)
+        assert saved.metrics == figures
+        forget(trial)
+        assert saved.metrics == {}
+        save(last)
+        assert last.metrics == {} and trial.checkpoint is last.checkpoint
 
 
 def test_rays_snapshots_are_off_inside_the_block_only() -> None:

@@ -5,6 +5,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from ray.tune.experiment import Trial
 
 from tests.search.test_confirm import trial as made_trial
 from tests.waiting import Clock
@@ -41,8 +42,8 @@ def watching(seconds: float, monkeypatch: pytest.MonkeyPatch, earlier: Any = ())
     return one, slow, records
 
 
-def ray_trial(name: str) -> Any:
-    return SimpleNamespace(trial_id=name, run_metadata=SimpleNamespace())
+def ray_trial(name: str) -> Trial:
+    return Trial("made_up", stub=True, trial_id=name)
 
 
 def report(one: Watch, name: str, step: int, session_seconds: float, reviews_per_second: float = 5.0) -> None:

@@ -20,7 +20,7 @@ def without_snapshots() -> Iterator[None]:
     replaced: list[tuple[Any, str, Callable[..., Any]]] = [
         (TuneController, "save_to_dir", _name_the_snapshot),
         (experiment_state, "out_of_band_serialize_dataset", nullcontext),  # it would import Ray Data, 57 MB
-        (experiment_state._ExperimentCheckpointManager, "on_trial_checkpoint", _do_nothing),
+        (experiment_state._ExperimentCheckpointManager, "on_trial_checkpoint", _keep_no_figures),
         (ResultGrid, "_trial_to_result", _do_nothing),
     ]
     rays_own = [(owner, name, getattr(owner, name)) for owner, name, _ in replaced]
@@ -34,10 +34,15 @@ def without_snapshots() -> Iterator[None]:
 
 
 def forget(trial: Trial) -> None:
-    """Drop what Ray keeps of a trial that has ended: the extremes and means of each of its figures, 100 KB in all."""
+    """Drop what Ray keeps of a trial that has ended: the extremes and means of each of its figures, 100 KB in all.
+
+    And an object of Ray's own, what its process said of itself at the start, with the task that asked for it.
+    """
     metadata = trial.run_metadata
     metadata.metric_analysis, metadata.metric_n_steps = {}, {}
     metadata.last_result = {"trial_id": trial.trial_id, "done": True}
+    trial._default_result_or_future = None
+    _keep_no_figures(None, trial)
 
 
 def _name_the_snapshot(controller: Any) -> None:
@@ -47,5 +52,14 @@ def _name_the_snapshot(controller: Any) -> None:
     Path(folder, controller.experiment_state_file_name).write_text('{"trial_data": []}', encoding="utf-8")
 
 
+def _keep_no_figures(_: Any, trial: Trial) -> None:
+    """Drop the figures that a trial which has ended keeps with its checkpoints; the last one comes after its end."""
+    checkpoints = trial.run_metadata.checkpoint_manager
+    has_ended = "training_iteration" not in trial.run_metadata.last_result  # else it may be restored, and counts on
+    if checkpoints is not None and has_ended:
+        for kept in checkpoints.best_checkpoint_results:
+            kept.metrics = {}
+
+
 def _do_nothing(owner: Any, trial: Trial) -> None:
-    """Neither count a checkpoint nor make a result."""
+    """Make no result."""
