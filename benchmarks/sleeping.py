@@ -17,6 +17,7 @@ from tune_sentiment.results.report import LiveReport
 from tune_sentiment.search.checkpoints import KEPT, CheckpointSweeper
 from tune_sentiment.search.folder import SearchFolder, make_folder, write_request_file
 from tune_sentiment.search.outcome import read_outcome
+from tune_sentiment.search.ray_tune import Trial
 from tune_sentiment.search.records import Observer, TrialRecord
 from tune_sentiment.search.sampler import StudySearch, tpe
 from tune_sentiment.search.scheduler import asha
@@ -186,12 +187,12 @@ class Bookkeeping:
         name = f"{len(self._trials):08x}"
         config = self.searcher.suggest(name)
         assert isinstance(config, dict)
-        metadata = SimpleNamespace()  # of Ray's, which the watch empties
-        trial = SimpleNamespace(trial_id=name, config=config, best=math.inf, step=0, run_metadata=metadata)
+        trial: Any = Trial("sleeping", stub=True, trial_id=name, config=config)
+        trial.best, trial.step = math.inf, 0
         self._trials.append(trial)
-        self._scheduler.on_trial_add(None, trial)  # type: ignore[arg-type]
+        self._scheduler.on_trial_add(None, trial)
         self._watch.on_step_begin(0, self._trials)
-        self._watch.on_trial_start(0, self._trials, trial)  # type: ignore[arg-type]
+        self._watch.on_trial_start(0, self._trials, trial)
         return trial
 
     def report(self, trial: Any) -> bool:

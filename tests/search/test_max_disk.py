@@ -1,7 +1,9 @@
 """--max-disk, over a whole search whose trials write all that they ever write, at every report."""
 
 import math
+import os
 import threading
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -54,11 +56,11 @@ class Scale:
 
     def now(self) -> int:
         size = 0
-        for file in self.folder.glob("*/trial_*/checkpoint_*/*"):
-            try:
-                size += file.stat().st_size
-            except FileNotFoundError:
-                continue
+        for place, _, names in os.walk(self.folder):  # unlike `glob`, it goes on where a folder has just been deleted
+            if Path(place).name.startswith("checkpoint_"):
+                for name in names:
+                    with suppress(FileNotFoundError):
+                        size += Path(place, name).stat().st_size
         return size
 
     def close(self) -> None:

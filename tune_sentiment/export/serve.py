@@ -49,7 +49,8 @@ def run(
     from tune_sentiment.search.cluster import cluster
 
     interruption = Interruption()
-    with interruption.watched(), cluster(address=None, cpus=replicas, gpus=0, dashboard=False, token=token):
+    private = cluster(address=None, cpus=replicas, gpus=0, dashboard=False, token=token, trials=False)
+    with interruption.watched(), private:
         _refuse_open_host(host, os.environ.get("RAY_AUTH_MODE", "disabled"))
         interruption.take_signals()  # again: Ray has put its own handlers in
         logging.getLogger("ray.serve").setLevel(logging.ERROR)

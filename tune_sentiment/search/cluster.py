@@ -55,15 +55,18 @@ class Joined:
 
 
 @contextmanager
-def cluster(*, address: str | None, cpus: float, gpus: float, dashboard: bool, token: bool = True) -> Iterator[Joined]:
+def cluster(
+    *, address: str | None, cpus: float, gpus: float, dashboard: bool, token: bool = True, trials: bool = True
+) -> Iterator[Joined]:
     """Run the block inside a private local cluster of `cpus` and `gpus`, or inside the one at `address`.
 
-    token: whether a private one asks for Ray's token.
+    token: whether a private one asks for Ray's token. trials: whether a private one is for trials, whose processes are
+    then loaded ahead of them: 130 MB in each.
 
     Raises:
         ResourceError: if the cluster cannot be started or reached.
     """
-    preloaded = PRELOADED if address is None and gpus == 0 and cpus <= MOST_PRELOADED else {}
+    preloaded = PRELOADED if trials and address is None and gpus == 0 and cpus <= MOST_PRELOADED else {}
     for name, value in (ENVIRONMENT | preloaded).items():
         os.environ.setdefault(name, value)
     import ray
