@@ -9,10 +9,12 @@ import time
 import pytest
 
 from tests.store import remote_of
+from tests.waiting import wait_until
 from tune_sentiment.errors import StudyError
 from tune_sentiment.search import lease as leases
 from tune_sentiment.search.folder import SearchFolder
 from tune_sentiment.search.lease import is_dead_here, leased, this_process
+from tune_sentiment.search.remote import Remote
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -30,6 +32,24 @@ def test_a_search_that_is_held_is_refused_to_all_others_and_free_afterwards(
     with leased(remote_of(in_store)) as second:
         assert second.held()
     assert list((remote_of(in_store) / ".claims").objects()) == []
+
+
+def test_a_store_that_has_gone_away_is_not_waited_for_in_the_end(
+    in_store: SearchFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(leases, "BEAT_SECONDS", 0.1)
+    asked: list[str] = []
+
+    def silent(remote: Remote) -> None:
+        asked.append(remote.name)
+        raise OSError("AWS Error NETWORK_CONNECTION")
+
+    deleted: list[str] = []
+    with monkeypatch.context() as away, leased(remote_of(in_store)):
+        away.setattr(Remote, "info", silent)
+        wait_until(lambda: len(asked) >= 2, 30, "renewals that fail")
+        away.setattr(Remote, "delete", lambda remote: deleted.append(remote.name))
+    assert deleted == []
 
 
 def test_of_ten_at_once_at_most_one_holds_the_search(in_store: SearchFolder, monkeypatch: pytest.MonkeyPatch) -> None:

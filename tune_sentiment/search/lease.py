@@ -42,6 +42,7 @@ class Lease:
         self._text = json.dumps(this_process()).encode()
         self._claim.write(self._text)
         self._ended = threading.Event()
+        self._answers = True
         self._thread = threading.Thread(target=self._renew, name="lease", daemon=True)
         self._thread.start()
 
@@ -80,10 +81,12 @@ class Lease:
             time.sleep(LOOK_SECONDS)
 
     def close(self) -> None:
-        """Give the search back."""
+        """Give the search back; a store that did not answer last is not waited for, as the claim is void soon."""
         self._ended.set()
+        if not self._answers:
+            return
         self._thread.join()
-        with suppress(OSError):  # it is void by itself soon
+        with suppress(OSError):
             self._claim.delete()
 
     def _others(self) -> list[tuple[Remote, Any]]:
@@ -92,10 +95,13 @@ class Lease:
 
     def _renew(self) -> None:
         while not self._ended.wait(BEAT_SECONDS):
-            with suppress(OSError):  # the next one may arrive
+            try:
                 if not self.held():
                     return
                 self._claim.write(self._text)
+                self._answers = True
+            except OSError:  # the next one may arrive
+                self._answers = False
 
     def _refused(self) -> StudyError:
         return StudyError(
