@@ -1,13 +1,16 @@
 """The cluster: it also starts from a path that a shell would take apart."""
 
+import os
 import subprocess
 import sys
 import venv
 from pathlib import Path
 
 import pytest
+import ray
 
-from tune_sentiment.search.cluster import private_runtime_env
+from tune_sentiment.errors import ResourceError
+from tune_sentiment.search.cluster import cluster, private_runtime_env
 
 PROGRAM = """
 import sys
@@ -23,6 +26,23 @@ print(sys.executable)
 def test_ray_is_told_of_its_interpreter_only_where_a_shell_would_take_the_path_apart() -> None:
     assert private_runtime_env("/usr/bin/python3.11") is None
     assert private_runtime_env("/my venv/bin/python") == {"py_executable": "'/my venv/bin/python'"}
+
+
+@pytest.mark.parametrize("trials", [True, False])
+def test_only_processes_for_trials_are_loaded_ahead(trials: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    name = "RAY_preload_python_modules"
+    monkeypatch.setattr(os, "environ", {key: value for key, value in os.environ.items() if key != name})
+    loaded: list[str | None] = []
+
+    def start(**options: object) -> None:
+        loaded.append(os.environ.get(name))
+        raise RuntimeError("not today")
+
+    monkeypatch.setattr(ray, "init", start)
+    opened = cluster(address=None, cpus=1, gpus=0, dashboard=False, trials=trials)
+    with pytest.raises(ResourceError, match="not today"), opened:
+        raise AssertionError("the cluster was entered")
+    assert loaded == ["tune_sentiment.search.trainable" if trials else None]
 
 
 @pytest.mark.slow

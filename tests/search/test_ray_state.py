@@ -8,6 +8,7 @@ import pytest
 from ray.train._internal.session import _TrainingResult
 from ray.train._internal.storage import StorageContext
 from ray.tune import Checkpoint, ExperimentAnalysis, ResultGrid
+from ray.tune.execution import experiment_state
 from ray.tune.execution.experiment_state import _ExperimentCheckpointManager
 from ray.tune.execution.tune_controller import TuneController
 from ray.tune.experiment import Trial
@@ -47,10 +48,13 @@ def test_a_trial_that_has_ended_keeps_no_figures_with_its_checkpoints_but_one_th
 
 def test_rays_snapshots_are_off_inside_the_block_only() -> None:
     before = TuneController.save_to_dir, _ExperimentCheckpointManager.on_trial_checkpoint
+    rays_own = experiment_state.out_of_band_serialize_dataset
     with without_snapshots():
+        assert experiment_state.out_of_band_serialize_dataset is not rays_own  # it would load Ray Data
         assert TuneController.save_to_dir is not before[0]
         assert _ExperimentCheckpointManager.on_trial_checkpoint is not before[1]
     assert (TuneController.save_to_dir, _ExperimentCheckpointManager.on_trial_checkpoint) == before
+    assert experiment_state.out_of_band_serialize_dataset is rays_own
 
 
 def test_an_error_that_a_full_disk_cut_off_is_not_read(tmp_path: Path) -> None:
