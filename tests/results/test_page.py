@@ -6,7 +6,8 @@ import optuna
 import pytest
 
 from tune_sentiment.results import page
-from tune_sentiment.results.plots import Mattered, what_mattered
+from tune_sentiment.results.mattered import Mattered
+from tune_sentiment.results.plots import what_mattered
 from tune_sentiment.search.records import Outcome, TrialRecord
 
 NOW = 1_760_001_000.0

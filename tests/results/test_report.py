@@ -10,9 +10,9 @@ from pathlib import Path
 import optuna
 import pytest
 
-from tests.waiting import Clock
+from tests.waiting import Clock, wait_until
 from tune_sentiment.errors import StudyError
-from tune_sentiment.results import page, report
+from tune_sentiment.results import mattered, page, report
 from tune_sentiment.search.records import Outcome, Snapshot
 
 SnapshotOf = Callable[..., Snapshot]
@@ -83,23 +83,39 @@ def test_a_slow_write_is_followed_by_a_pause_of_nineteen_times_its_length(
 
 
 def test_what_mattered_is_computed_once_a_minute(
-    searching: Outcome, snapshot_of: SnapshotOf, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    searching: Outcome, study: optuna.Study, snapshot_of: SnapshotOf, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from tune_sentiment.results import plots
-
     clock, computed = Clock(1000.0), []
 
-    def what_mattered(*_: object) -> plots.Mattered:
+    def draw(*_: object) -> mattered.Mattered:
         computed.append(clock.now)
-        return plots.Mattered({}, (f"Computed at {clock.now:.0f}.",))
+        return mattered.Mattered({}, (f"Computed at {clock.now:.0f}.",))
 
-    monkeypatch.setattr(plots, "what_mattered", what_mattered)
-    live = report.LiveReport(tmp_path / "report.html", lambda: (searching, None), every=10, clock=clock)
+    monkeypatch.setattr(mattered.DrawnApart, "draw", draw)
+    live = report.LiveReport(tmp_path / "report.html", lambda: (searching, study), every=10, clock=clock)
     for _ in range(13):
         turn(live, snapshot_of())
         clock.now += 10
     assert computed == [1000.0, 1060.0, 1120.0]
     assert "Computed at 1120." in (tmp_path / "report.html").read_text(encoding="utf-8")
+
+
+def test_a_drawing_that_fails_leaves_the_last_one_in_the_live_report(
+    searching: Outcome, study: optuna.Study, snapshot_of: SnapshotOf, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = Clock(1000.0)
+    live = report.LiveReport(tmp_path / "report.html", lambda: (searching, study), every=10, clock=clock)
+    for code, said in (
+        ("raise MemoryError('too large')", "could not be computed: MemoryError: too large."),
+        (mattered.CHILD, "Compared are the best"),
+        ("import os; os.kill(os.getpid(), 9)", "Compared are the best"),
+    ):
+        monkeypatch.setattr(mattered, "CHILD", code)
+        live.on_snapshot(snapshot_of())
+        wait_until(lambda: live._writing is not None and live._writing.done(), 60, "the report")
+        assert said in (tmp_path / "report.html").read_text(encoding="utf-8")
+        clock.now += 2000
+    live.close()
 
 
 def test_a_live_report_does_not_keep_the_search_waiting(

@@ -81,3 +81,17 @@ def test_the_file_is_opened_only_to_read_what_is_new_also_of_others(
     study.tell(study.ask(), 0.4)
     assert [trial.value for trial in other.trials] == [0.5, 0.4]
     assert opened != []
+
+
+def test_where_old_lines_begin_is_forgotten_and_they_can_still_be_read(
+    study: optuna.Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(journal, "OFFSETS", 10)
+    for number in range(50):
+        study.tell(study.ask(), float(number))
+    backend = study._storage._backend
+    assert len(backend._log_number_offset) < 20
+    assert [trial.value for trial in study.trials] == [float(number) for number in range(50)]
+    lines = list(backend.read_logs(3))
+    assert lines == list(journal.WholeLines(str(SearchFolder(tmp_path).study_file)).read_logs(3))
+    assert len(lines) == 1 + 2 * 50 - 3  # the study, and two for each trial

@@ -60,6 +60,22 @@ def test_a_finished_trial_is_complete_with_its_best_loss_not_its_last(tmp_path: 
     assert record_of(trial).fate == "complete"
 
 
+def test_what_is_known_of_ended_trials_is_held_once(tmp_path: Path) -> None:
+    search = searcher(tmp_path)
+    for trial_id, failure in (("a", ""), ("b", "diverged"), ("c", "")):
+        search.suggest(trial_id)
+        search.on_trial_complete(trial_id, result(300, 0.5, 0.5, failure))
+    kept = search.study.get_trials(deepcopy=False)
+    for trial_id, trial in zip("abc", kept, strict=True):
+        assert search._ot_trials[trial_id]._cached_frozen_trial is trial
+        for name, distribution in trial.distributions.items():
+            assert distribution is kept[0].distributions[name]
+    again = searcher(tmp_path).study.trials  # from the journal
+    assert [(one.params, one.distributions, one.user_attrs, one.state) for one in again] == [
+        (one.params, one.distributions, one.user_attrs, one.state) for one in kept
+    ]
+
+
 def test_a_trial_that_asha_stopped_is_pruned_with_all_its_losses(tmp_path: Path) -> None:
     search = searcher(tmp_path)
     search.suggest("a")

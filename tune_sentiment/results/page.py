@@ -13,7 +13,7 @@ from markupsafe import Markup, escape
 from tune_sentiment.results import facts, figures, series, wording
 from tune_sentiment.results.failures import failure_groups
 from tune_sentiment.results.figures import Figure
-from tune_sentiment.results.plots import Mattered, plotly_script
+from tune_sentiment.results.mattered import Mattered
 from tune_sentiment.results.reproduce import command_line, request_sections, script_json
 from tune_sentiment.results.trial_table import trial_table
 from tune_sentiment.search.records import ConfirmedSetting, Outcome
@@ -54,6 +54,12 @@ def render(outcome: Outcome, mattered: Mattered, now: float) -> str:
         plotly=plotly_script(),
         figures=script_json({plot["id"]: plot["figure"] for group in plots.values() for plot in group}),
     )
+
+
+@cache
+def plotly_script() -> str:
+    """Return the plotly.js that the page carries within itself; read as a file, as plotly itself is dear to import."""
+    return (files("plotly") / "package_data" / "plotly.min.js").read_text(encoding="utf-8")
 
 
 @cache

@@ -68,11 +68,12 @@ def _write_mattered(outcome: Outcome, study: "optuna.Study | None", folder: Path
 
     from tune_sentiment.results import plots
     from tune_sentiment.results.comparable import comparison
+    from tune_sentiment.results.mattered import too_early
 
     if study is None:
         return []
     compared = comparison(outcome, study)
-    if compared.compared < plots.FEWEST_TRIALS:
+    if too_early(compared) is not None:
         return []
     order = plots.importance_order(compared)
     written = []

@@ -4,8 +4,6 @@ import json
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from functools import cache
 from itertools import pairwise
 from typing import Any, Literal, TypeAlias
 
@@ -13,12 +11,12 @@ import optuna
 import plotly.graph_objects as go
 from optuna import visualization
 from optuna.distributions import BaseDistribution, IntDistribution
-from plotly.offline import get_plotlyjs
 
 from tune_sentiment.errors import SettingsError, StudyError
 from tune_sentiment.results import figures, wording
 from tune_sentiment.results.comparable import Comparison, comparison
 from tune_sentiment.results.figures import FATE_COLOURS, Figure
+from tune_sentiment.results.mattered import FEWEST_TRIALS, NOT_AT_HAND, Mattered, too_early
 from tune_sentiment.search.records import Outcome
 
 NAME = "validation loss"
@@ -26,20 +24,8 @@ NAME = "validation loss"
 Drawing: TypeAlias = go.Figure
 """A figure as a notebook shows it."""
 
-FEWEST_TRIALS = 8
-"""Below this many trials that can be compared, what mattered is noise."""
-
 # Optuna's own blues have the best trials darkest, which a dark page swallows.
 GOOD_TO_BAD = ((0.0, (213, 94, 0)), (0.25, (230, 159, 0)), (0.6, (150, 150, 150)), (1.0, (150, 150, 150)))
-
-
-@dataclass(frozen=True)
-class Mattered:
-    """What mattered, drawn; and in sentences, what was compared and what could not be drawn."""
-
-    figures: dict[str, Figure]
-    """By title, in the order in which they are read."""
-    sentences: tuple[str, ...]
 
 
 def what_mattered(outcome: Outcome, study: optuna.Study | None) -> Mattered:
@@ -48,11 +34,15 @@ def what_mattered(outcome: Outcome, study: optuna.Study | None) -> Mattered:
     What Optuna cannot draw is left out, with a sentence that says why.
     """
     if study is None:
-        return Mattered({}, ("The study was not at hand, so nothing was compared.",))
-    compared = comparison(outcome, study)
-    if compared.compared < FEWEST_TRIALS:
-        many = wording.count(compared.compared, "trial")
-        return Mattered({}, (f"Too early to say: {many} can be compared so far, {FEWEST_TRIALS} are needed.",))
+        return NOT_AT_HAND
+    return mattered_of(comparison(outcome, study))
+
+
+def mattered_of(compared: Comparison) -> Mattered:
+    """Return the same of trials that are compared already."""
+    early = too_early(compared)
+    if early is not None:
+        return early
     found: dict[str, Figure] = {}
     sentences = [_what_is_compared(compared)]
     try:
@@ -79,12 +69,6 @@ def _what_is_compared(compared: Comparison) -> str:
     if compared.ceiling is not None:
         text += f" Losses above {wording.loss(compared.ceiling)} are drawn as that."
     return text
-
-
-@cache
-def plotly_script() -> str:
-    """Return the plotly.js that the page carries within itself."""
-    return str(get_plotlyjs())
 
 
 def drawn(figure: Figure) -> Drawing:

@@ -1,19 +1,19 @@
 """Write the report of a search: once, or again and again while it runs."""
 
 import logging
+import pickle
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tune_sentiment.results.mattered import NOT_AT_HAND, DrawnApart, Mattered, too_early
 from tune_sentiment.results.writing import replace_file
 from tune_sentiment.search.records import Outcome, Snapshot, TrialRecord
 
 if TYPE_CHECKING:
     import optuna
-
-    from tune_sentiment.results.plots import Mattered
 
 MATTERED_EVERY = 60.0
 """Seconds between two computations of what mattered in a live report: the costliest part of it."""
@@ -60,6 +60,7 @@ class LiveReport:
         # One thread for all rewrites: each new one would keep a malloc arena as large as the page for itself.
         self._writer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="live-report")
         self._writing: Future[None] | None = None
+        self._apart = DrawnApart()
         self._complained = False
 
     def on_snapshot(self, snapshot: Snapshot) -> None:
@@ -72,7 +73,11 @@ class LiveReport:
         """Do nothing: the next snapshot shows the trial."""
 
     def close(self) -> None:
-        """Wait for a rewrite under way, so that it cannot overwrite what is written afterwards."""
+        """Wait for a rewrite under way, so that it cannot overwrite what is written afterwards.
+
+        It is not kept waiting for what mattered: the final report has that anyway.
+        """
+        self._apart.stop()
         if self._writing is not None:
             self._writing.result()
 
@@ -90,10 +95,25 @@ class LiveReport:
 
     def _write_once(self, started: float) -> None:
         from tune_sentiment.results.page import render
-        from tune_sentiment.results.plots import what_mattered
 
         outcome, study = self._current()
         if self._mattered is None or started >= self._next_mattered:
-            self._mattered = what_mattered(outcome, study)
+            self._mattered = self._what_mattered(outcome, study)
             self._next_mattered = self._clock() + MATTERED_EVERY
         replace_file(self._path, render(outcome, self._mattered, time.time()))
+
+    def _what_mattered(self, outcome: Outcome, study: "optuna.Study | None") -> Mattered:
+        """Return what mattered, drawn in another process; where that fails, what there was before."""
+        from tune_sentiment.results.comparable import comparison
+
+        if study is None:
+            return NOT_AT_HAND
+        compared = comparison(outcome, study)
+        early = too_early(compared)
+        if early is not None:
+            return early
+        try:
+            return self._apart.draw(compared)
+        except (OSError, pickle.PickleError, EOFError) as problem:
+            _log.debug("What mattered could not be drawn: %s", problem)
+            return self._mattered or Mattered({}, (f"What mattered could not be computed: {problem}.",))
