@@ -213,8 +213,8 @@ class StudySearch(OptunaSearch):
     def _keep_once(self, trial: Trial) -> None:
         """Hold what is known of a trial that has ended once, in the study, and equal distributions once for all trials.
 
-        Optuna's handle of it has a copy of its own, and its journal makes a distribution anew for each line: together
-        half of what a trial leaves in memory. Nothing of an ended trial changes any more.
+        Optuna's handle of it has a copy of its own, and its journal makes a distribution anew for each line.
+        Nothing of an ended trial changes any more.
         """
         frozen = self.study._storage.get_trial(trial._trial_id)
         for name, distribution in frozen.distributions.items():
