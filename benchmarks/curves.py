@@ -2,6 +2,7 @@
 
 python -m benchmarks.curves rt --data rt-polarity.pos --settings 240     # goes on where it was stopped
 python -m benchmarks.curves rt --pack                                    # into benchmarks/curves.parquet
+python -m benchmarks.curves imdb --data imdb --device cuda --share 0 16  # the first of 16 processes on one GPU
 """
 
 import argparse
@@ -64,13 +65,7 @@ TABLES = {
         every=2,
     ),
     "demo": Table("demo", {}, {"report_every": 24}, words=100_000),
-    "imdb": Table(
-        "course",
-        SMALL,
-        {"seq_length": 60, "report_every": 22, "pooling": "max"},
-        words=5_000,
-        every=4,
-    ),
+    "imdb": Table("course", {}, {"report_every": 40}, words=200_000, every=2),
 }
 
 
@@ -88,19 +83,23 @@ def setting(space: Space, number: int) -> dict[str, Any]:
     return dict(optuna.create_study(sampler=sampler).ask(space.distributions).params)
 
 
-def curve(settings: TrainSettings, data: TrainingData, seed: int) -> Iterator[tuple[int, float, float]]:
-    """Yield step, validation loss and seconds of this thread at each report; a run that diverges ends early."""
-    state = start(settings, data.vocab_size, seed)
-    began = time.process_time()
+def curve(settings: TrainSettings, data: TrainingData, seed: int, device: str) -> Iterator[tuple[int, float, float]]:
+    """Yield step, validation loss and seconds at each report; a run that diverges ends early.
+
+    The seconds are this thread's on the processor, and the clock's on a GPU.
+    """
+    clock = time.process_time if device == "cpu" else time.perf_counter
+    state = start(settings, data.vocab_size, seed, device)
+    began = clock()
     try:
         for progress in train(state, data):
-            yield progress.step, progress.val_loss, time.process_time() - began
+            yield progress.step, progress.val_loss, clock() - began
     except DivergedError:
         return
 
 
-def record(table: Table, source: str, into: Path, settings: int, seconds: float) -> None:
-    """Append the curves that `into` lacks, a line each, until there are `settings` or the time is over."""
+def record(table: Table, source: str, into: Path, numbers: range, seconds: float, device: str) -> None:
+    """Append the curves of `numbers` that `into` lacks, a line each, until it has them all or the time is over."""
     deadline = time.monotonic() + seconds
     dataset = load_dataset(source)
     train_split, validation = (
@@ -110,23 +109,23 @@ def record(table: Table, source: str, into: Path, settings: int, seconds: float)
     space = table.searched
     into.touch()
     done = {json.loads(line)["number"] for line in into.read_text().splitlines()}
-    for number in range(settings):
+    for number in numbers:
         if number in done:
             continue
         if time.monotonic() > deadline:
             break
         params = setting(space, number)
-        points = list(curve(space.settings(params), data, seed_of_trial(0, number)))
+        points = list(curve(space.settings(params), data, seed_of_trial(0, number), device))
         line = {"number": number, "params": params, "points": points}
         with into.open("a") as file:
             file.write(json.dumps(line) + "\n")
-    print(f"{len(into.read_text().splitlines())} of {settings} curves are in {into}")
+    print(f"{len(into.read_text().splitlines())} of {len(numbers)} curves are in {into}")
 
 
-def pack(recorded: dict[str, Path]) -> None:
-    """Write one row for each curve to CURVES, those of other tables kept."""
-    rows = [row for row in read() if row["table"] not in recorded] if CURVES.exists() else []
-    for name, path in recorded.items():
+def pack(name: str, recorded: list[Path]) -> None:
+    """Write one row for each curve of the table `name` to CURVES, those of other tables kept."""
+    rows = [row for row in read() if row["table"] != name] if CURVES.exists() else []
+    for path in recorded:
         for line in path.read_text().splitlines():
             one = json.loads(line)
             steps, losses, seconds = zip(*one["points"], strict=True) if one["points"] else ((), (), ())
@@ -168,17 +167,21 @@ def main() -> None:
     parser.add_argument("--data", default="demo", help="a source of reviews")
     parser.add_argument("--settings", type=int, default=200)
     parser.add_argument("--seconds", type=float, default=1e9, help="begin no curve after so many")
-    parser.add_argument("--into", type=Path, help="file of the curves so far; default: TABLE.jsonl")
+    parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
+    parser.add_argument("--share", type=int, nargs=2, default=[0, 1], help="K N: every Nth setting, from K on")
+    parser.add_argument("--into", type=Path, help="file of the curves so far; default: TABLE.jsonl or TABLE.K.jsonl")
     parser.add_argument("--pack", action="store_true", help="put them into curves.parquet")
     options = parser.parse_args()
-    into = options.into or Path(f"{options.table}.jsonl")
+    first, shares = options.share
+    into = options.into or Path(f"{options.table}.{first}.jsonl" if shares > 1 else f"{options.table}.jsonl")
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     if options.pack:
-        pack({options.table: into})
+        pack(options.table, [into] if options.into else sorted(Path().glob(f"{options.table}*.jsonl")))
         return
     torch.set_num_threads(1)
     set_up_for_training()
-    record(TABLES[options.table], options.data, into, options.settings, options.seconds)
+    numbers = range(first, options.settings, shares)
+    record(TABLES[options.table], options.data, into, numbers, options.seconds, options.device)
 
 
 if __name__ == "__main__":

@@ -44,7 +44,7 @@ class TrainSettings(BaseModel):
     carry_hidden: bool = False
     """The course's own loop: the hidden state flows into the next batch, padding is read as a word."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    """Of the LSTM's matrix products in training; auto: bfloat16 where the hardware has it and gains from it."""
+    """Of the LSTM's matrix products in training; auto: bfloat16 on a processor that has it and gains from it."""
 
 
 def validated(settings: Mapping[str, Any], where: str) -> TrainSettings:

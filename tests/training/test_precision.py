@@ -32,6 +32,7 @@ def test_auto_takes_bfloat16_for_large_models_only(has_bfloat16: None) -> None:
         hidden_dim: resolved(TrainSettings(hidden_dim=hidden_dim), "cpu").precision for hidden_dim in (32, 63, 64, 256)
     }
     assert chosen == {32: "float32", 63: "float32", 64: "bfloat16", 256: "bfloat16"}
+    assert resolved(LARGE, "cuda").precision == "float32"  # slower there in bfloat16
 
 
 @pytest.mark.parametrize("missing", ["has_bfloat16", "trains_in_bfloat16"])

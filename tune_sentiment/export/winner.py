@@ -27,6 +27,8 @@ from tune_sentiment.training.evaluation import evaluate
 from tune_sentiment.training.model import SentimentRNN
 
 TOLERANCE = 1e-6
+GPU_TOLERANCE = 1e-4
+"""A GPU adds up in another order than the processor, which a bundle is checked on: 5e-6 apart on an H200."""
 """How far the validation loss of a reloaded bundle may be from the recorded one (float32, CPU)."""
 
 
@@ -109,15 +111,16 @@ def export_run(
         onnx_reviews=dataset.train if onnx else None,
     )
     assert run.best_val_loss is not None
-    check_in_fresh_process(out, dataset.validation, run.best_val_loss)
+    tolerance = GPU_TOLERANCE if run.on_gpu else TOLERANCE
+    check_in_fresh_process(out, dataset.validation, run.best_val_loss, tolerance)
     return out
 
 
-def check_in_fresh_process(bundle: Path, validation: Split, expected_loss: float) -> None:
+def check_in_fresh_process(bundle: Path, validation: Split, expected_loss: float, tolerance: float) -> None:
     """Load `bundle` in a new Python process and compare its validation loss with the recorded one.
 
     Raises:
-        BundleError: if they differ by more than TOLERANCE, or the process fails.
+        BundleError: if they differ by more than `tolerance`, or the process fails.
     """
     with tempfile.TemporaryDirectory() as folder:
         arrays = Path(folder) / "validation.npz"
@@ -134,7 +137,7 @@ def check_in_fresh_process(bundle: Path, validation: Split, expected_loss: float
             "please report this."
         )
     loss = float(answer.stdout)
-    if abs(loss - expected_loss) > TOLERANCE:
+    if abs(loss - expected_loss) > tolerance:
         raise BundleError(
             f"a reloaded bundle must give the recorded validation loss {expected_loss:.7f}: {bundle} gives {loss:.7f}: "
             "please report this."

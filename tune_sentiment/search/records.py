@@ -39,6 +39,8 @@ class TrialRecord:
     """For a confirmation run: the number of the search trial whose setting is confirmed."""
     note: str = ""
     """What the user should know of it: that it was started again, and why."""
+    on_gpu: bool = False
+    """Whether its losses were computed on a GPU."""
 
 
 @dataclass(frozen=True)

@@ -165,6 +165,7 @@ def record_of(trial: FrozenTrial) -> TrialRecord:
         ended=trial.datetime_complete.timestamp() if trial.datetime_complete else None,
         source_trial=trial.user_attrs.get(SOURCE_TRIAL),
         note=summary.get("note", ""),
+        on_gpu=bool(summary.get("gpu_ids")),
     )
 
 

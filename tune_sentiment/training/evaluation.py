@@ -1,5 +1,7 @@
 """Measure a model on a split: loss, accuracy and every review's probability, without gradients."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -38,12 +40,23 @@ def evaluate(model: SentimentRNN, split: Split, settings: TrainSettings) -> Eval
     probabilities = np.empty(len(split), dtype=np.float32)
     was_training = model.training
     model.eval()
-    with torch.inference_mode():
+    with torch.inference_mode(), _in_float32():
         for indices in evaluation_batches(split, settings):
             token_ids = padded(split, indices, settings).to(device)
             probabilities[indices] = model(token_ids).float().cpu().numpy()
     model.train(was_training)
     return _measured(probabilities, split)
+
+
+@contextmanager
+def _in_float32() -> Iterator[None]:
+    """Have a GPU's LSTM multiply in float32 inside this block, as the processor does, and not in TF32 with 10 bits."""
+    before = torch.backends.cudnn.allow_tf32
+    torch.backends.cudnn.allow_tf32 = False
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.allow_tf32 = before
 
 
 def _measured(probabilities: NDArray[np.float32], split: Split) -> Evaluation:

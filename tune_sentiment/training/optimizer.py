@@ -107,8 +107,8 @@ class ClippingAdam:
             exp_avgs,
             exp_avg_sqs,
             [],
-            # Anew for each: the function counts it up.
-            [torch.tensor(float(self._steps), device=value.device) for value in values],
+            # Anew for each: the function counts it up. Filled on the device: a copy to a GPU would wait for it.
+            [torch.full((), float(self._steps), device=value.device) for value in values],
             fused=True,
             amsgrad=False,
             beta1=BETA1,

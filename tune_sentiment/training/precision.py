@@ -16,8 +16,8 @@ GAINING_HIDDEN_DIM = 64
 def resolved(settings: TrainSettings, device: str) -> TrainSettings:
     """Return `settings` with a precision that is float32 or bfloat16.
 
-    `auto` becomes bfloat16 where the hardware has it and the LSTM is large enough to gain from it. The rule knows sizes
-    only, never times, so that the same seed gives the same losses again.
+    `auto` becomes bfloat16 on a processor that has it, if the LSTM is large enough to gain from it. The rule knows
+    sizes only, never times, so that the same seed gives the same losses again.
 
     Raises:
         SettingsError: if bfloat16 is asked for and this torch cannot train an LSTM in it on `device`.
@@ -31,16 +31,19 @@ def resolved(settings: TrainSettings, device: str) -> TrainSettings:
                 f"{torch.__version__}: use auto or float32."
             )
         chosen = "bfloat16"
-    elif settings.precision == "auto" and gains(settings) and has_bfloat16(kind) and trains_in_bfloat16(kind):
+    elif settings.precision == "auto" and gains(settings, kind) and has_bfloat16(kind) and trains_in_bfloat16(kind):
         chosen = "bfloat16"
     else:
         chosen = "float32"
     return settings.model_copy(update={"precision": chosen})
 
 
-def gains(settings: TrainSettings) -> bool:
-    """Return whether an LSTM of this size is faster in bfloat16, as `benchmarks/step.py` measured."""
-    return settings.hidden_dim >= GAINING_HIDDEN_DIM
+def gains(settings: TrainSettings, device_type: str) -> bool:
+    """Return whether an LSTM of this size is faster in bfloat16, as `benchmarks/step.py` and `gpu.py` measured.
+
+    On a GPU none was: its steps wait for one word after the other, not for the matrix products.
+    """
+    return device_type == "cpu" and settings.hidden_dim >= GAINING_HIDDEN_DIM
 
 
 def has_bfloat16(device_type: str) -> bool:
