@@ -198,6 +198,42 @@ def test_a_store_that_is_silent_for_too_long_is_a_failure_that_stays(
     assert (remote_of(in_store) / "search.json").exists()
 
 
+def test_what_a_trial_s_end_wrote_is_in_the_store_when_the_search_goes_on(
+    in_store: SearchFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mirrors, "WAITING_SHARE", 100.0)
+    monkeypatch.setattr(mirrors, "TRIAL_END_SECONDS", 10.0)
+    write_request_file(in_store, REQUEST)
+    mirror = Mirror(in_store, lambda: True)
+    mirror.start()
+    for number in range(1, 6):
+        in_store.study_file.write_text("ended\n" * number)
+        time.sleep(0.02)  # a wait is a share of this
+        mirror.on_trial_end(trial(0, 0.5))
+        assert (remote_of(in_store) / "study.log").read() == b"ended\n" * number
+    mirror.finish()
+
+
+def test_trials_that_end_all_the_time_hardly_wait_for_a_store_that_is_silent(in_store: SearchFolder) -> None:
+    answers = [True]
+
+    def held() -> bool:
+        if not answers[0]:
+            raise OSError("AWS Error NETWORK_CONNECTION during HeadObject operation")
+        return True
+
+    write_request_file(in_store, REQUEST)
+    mirror = Mirror(in_store, held)
+    mirror.start()
+    answers[0] = False
+    began = time.monotonic()
+    for _ in range(50):
+        mirror.on_trial_end(trial(0, 0.5))
+    assert time.monotonic() - began < 2 * mirrors.TRIAL_END_SECONDS
+    answers[0] = True
+    mirror.finish()
+
+
 def test_who_was_cut_off_and_lost_the_search_writes_nothing_more(in_store: SearchFolder) -> None:
     write_request_file(in_store, REQUEST)
     lease = Lease(remote_of(in_store))

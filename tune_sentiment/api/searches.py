@@ -80,7 +80,7 @@ def search(
                     outcome = recipe.run(
                         preparation,
                         cluster=cluster,
-                        observers=[*watching, *logs, *([] if mirror is None else [mirror])],
+                        observers=[*([] if mirror is None else [mirror]), *watching, *logs],
                         on_plan=on_plan,
                         on_dashboard=on_dashboard,
                         on_stuck=on_stuck,

@@ -17,6 +17,10 @@ from tune_sentiment.search.working_copy import files_of
 
 EVERY_SECONDS = 3.0
 """Between two looks at what has changed: what a machine that is lost for good may cost, next to the time of sending."""
+TRIAL_END_SECONDS = 0.5
+"""For how long a trial's end may wait for the store, so that what was seen to end is never run again."""
+WAITING_SHARE = 0.2
+"""Share of its time that a search may spend so: thousands of short trials then wait no longer than they take."""
 GIVE_UP_SECONDS = LEASE_SECONDS - 5
 """For how long a store may not answer until the search stops: before another process may take it over."""
 
@@ -32,6 +36,10 @@ class Mirror:
         self._held = held
         self._sent: dict[str, tuple[int, int]] = {}
         self._wake = threading.Event()
+        self._sending = threading.Condition()
+        self._wanted = self._done = 0
+        """How many ends of trials there were, and how many had been when the last sending that succeeded began."""
+        self._waited_at = time.monotonic()
         self._ended = False
         self._answered = time.monotonic()
         self._given_up = ""
@@ -49,8 +57,14 @@ class Mirror:
         """Do nothing: reports are sent every few seconds."""
 
     def on_trial_end(self, record: TrialRecord) -> None:
-        """Have it sent now that a trial has ended."""
-        self._wake.set()
+        """Have it sent that a trial has ended, and wait for that as long as a search can afford to."""
+        with self._sending:
+            self._wanted += 1
+            wanted = self._wanted
+            self._wake.set()
+            most = min(TRIAL_END_SECONDS, WAITING_SHARE * (time.monotonic() - self._waited_at))
+            self._sending.wait_for(lambda: self._done >= wanted, timeout=most)
+        self._waited_at = time.monotonic()
 
     def close(self) -> None:
         """Do nothing: what comes after the last trial is sent as well, until `finish`."""
@@ -109,9 +123,12 @@ class Mirror:
         while not self._ended and not self._given_up:
             self._wake.wait(EVERY_SECONDS)
             self._wake.clear()
-            began = time.monotonic()
+            began, wanted = time.monotonic(), self._wanted
             with suppress(OSError):  # the next one may arrive
                 self.send()
+                with self._sending:
+                    self._done = wanted
+                    self._sending.notify_all()
             time.sleep(min(EVERY_SECONDS, time.monotonic() - began))  # sending takes half of the time at most
 
 
