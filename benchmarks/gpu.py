@@ -17,10 +17,11 @@ os.environ["OMP_NUM_THREADS"] = "1"  # before torch loads
 import numpy as np
 import torch
 
+from benchmarks.curves import part_of
 from benchmarks.step import SETTINGS
 from tests.course import CourseRNN, course_loop, loader
 from tune_sentiment.config import TrainSettings
-from tune_sentiment.data.dataset import Split, left_pad, load_dataset
+from tune_sentiment.data.dataset import left_pad, load_dataset
 from tune_sentiment.training.loop import TrainingData, start, train
 from tune_sentiment.training.processor import set_up_for_training
 
@@ -44,18 +45,15 @@ class OnGPU:
             yield inputs.cuda(), labels.cuda()
 
 
-def first(split: Split, count: int) -> Split:
-    """Return the first `count` reviews; the splits of a source are shuffled."""
-    ends = split.offsets[: count + 1]
-    return Split(split.token_ids[: ends[-1]], ends, split.labels[:count])
-
-
 def load(source: str) -> TrainingData:
     """Return some of the reviews of `source`, with all its words."""
     dataset = load_dataset(source)
-    return TrainingData(
-        first(dataset.train, NUM_REVIEWS), first(dataset.validation, VALIDATION), dataset.vocabulary.size
+    size = dataset.vocabulary.size
+    train_split, validation = (
+        part_of(split, max(1, len(split) // count), words=size)
+        for split, count in ((dataset.train, NUM_REVIEWS), (dataset.validation, VALIDATION))
     )
+    return TrainingData(train_split, validation, size)
 
 
 def course_seconds(data: TrainingData, settings: TrainSettings, steps: int) -> float:

@@ -17,6 +17,8 @@ from tune_sentiment.search.working_copy import files_of
 
 EVERY_SECONDS = 3.0
 """Between two looks at what has changed: what a machine that is lost for good may cost, next to the time of sending."""
+QUICK_SECONDS = 0.3
+"""What takes longer to send than this is not sent again at once."""
 TRIAL_END_SECONDS = 0.5
 """For how long a trial's end may wait for the store, so that what was seen to end is never run again."""
 WAITING_SHARE = 0.2
@@ -38,7 +40,7 @@ class Mirror:
         self._wake = threading.Event()
         self._sending = threading.Condition()
         self._wanted = self._done = 0
-        """How many ends of trials there were, and how many had been when the last sending that succeeded began."""
+        """How many ends of trials there were, and how many of them the store has."""
         self._waited_at = time.monotonic()
         self._ended = False
         self._answered = time.monotonic()
@@ -100,36 +102,53 @@ class Mirror:
         Raises:
             OSError: if the store does not take them, or the search is another process's by now.
         """
+        self._refuse_if_taken_over()
+        for name in files_of(self._folder.path):
+            self._send_ends()
+            self._send_file(name)
+        self._answered = time.monotonic()
+
+    def _refuse_if_taken_over(self) -> None:
         if not self._held():
             self._given_up = TAKEN_OVER
             raise OSError(TAKEN_OVER)
-        for name in files_of(self._folder.path):
-            path = self._folder.path / name
-            try:
-                found = path.stat()
-                if self._sent.get(name) == (found.st_mtime_ns, found.st_size):
-                    continue
-                content = path.read_bytes()
-            except FileNotFoundError:  # replaced at this moment
-                continue
-            if name == STUDY_FILE:
-                content = content[: content.rfind(b"\n") + 1]  # the last line may be in the middle of being written
-            (self._remote / name).write(content)
-            self._sent[name] = (found.st_mtime_ns, found.st_size)
-            self._answered = time.monotonic()
+
+    def _send_file(self, name: str) -> None:
+        path = self._folder.path / name
+        try:
+            found = path.stat()
+            if self._sent.get(name) == (found.st_mtime_ns, found.st_size):
+                return
+            content = path.read_bytes()
+        except FileNotFoundError:  # replaced at this moment, or not there yet
+            return
+        if name == STUDY_FILE:
+            content = content[: content.rfind(b"\n") + 1]  # the last line may be in the middle of being written
+        (self._remote / name).write(content)
+        self._sent[name] = (found.st_mtime_ns, found.st_size)
         self._answered = time.monotonic()
+
+    def _send_ends(self) -> None:
+        """Send the study before anything else if the end of a trial waits for that."""
+        wanted = self._wanted
+        if self._done < wanted:
+            self._refuse_if_taken_over()
+            self._send_file(STUDY_FILE)
+            with self._sending:
+                self._done = wanted
+                self._sending.notify_all()
 
     def _run(self) -> None:
         while not self._ended and not self._given_up:
             self._wake.wait(EVERY_SECONDS)
             self._wake.clear()
-            began, wanted = time.monotonic(), self._wanted
+            began = time.monotonic()
             with suppress(OSError):  # the next one may arrive
+                self._send_ends()
                 self.send()
-                with self._sending:
-                    self._done = wanted
-                    self._sending.notify_all()
-            time.sleep(min(EVERY_SECONDS, time.monotonic() - began))  # sending takes half of the time at most
+            taken = time.monotonic() - began
+            if taken > QUICK_SECONDS:
+                time.sleep(min(EVERY_SECONDS, taken))  # sending takes half of the time at most
 
 
 @contextmanager
