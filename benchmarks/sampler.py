@@ -157,7 +157,6 @@ CHOOSING: dict[str, dict[str, Any]] = {
     "startup 10": {"n_startup_trials": 10},
     "startup 40": {"n_startup_trials": 40},
     "not multivariate": {"multivariate": False},
-    "group": {"group": True},
     "no constant liar": {"constant_liar": False},
     "100 candidates": {"n_ei_candidates": 100},
 }
