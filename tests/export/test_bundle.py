@@ -20,6 +20,7 @@ from tune_sentiment.config import TrainSettings
 from tune_sentiment.data.vocabulary import Vocabulary, tokenize
 from tune_sentiment.errors import BundleError
 from tune_sentiment.export.bundle import FILES, read_bundle, write_bundle
+from tune_sentiment.export.winner import GPU_TOLERANCE, TOLERANCE, check_in_fresh_process
 from tune_sentiment.training.evaluation import evaluate
 from tune_sentiment.training.model import build_model
 
@@ -122,6 +123,20 @@ print(repr(evaluate(bundle.build_model(), split, bundle.settings).loss))
     )
     assert float(answer.stdout) == pytest.approx(recorded, abs=1e-6)
     assert recorded < 0.4
+
+
+def test_a_loss_that_a_gpu_recorded_may_be_off_by_what_its_order_of_adding_makes_and_no_more(
+    bundle: Path, weights: Weights, vocabulary: Vocabulary
+) -> None:
+    validation = encoded(made_up_reviews(100, seed=7), vocabulary)
+    model = build_model(SETTINGS, vocabulary.size)
+    model.load_state_dict(weights)
+    recorded = evaluate(model, validation, SETTINGS).loss
+    check_in_fresh_process(bundle, validation, recorded, TOLERANCE)
+    check_in_fresh_process(bundle, validation, recorded + 1e-5, GPU_TOLERANCE)
+    for off, tolerance in ((1e-5, TOLERANCE), (1e-3, GPU_TOLERANCE)):
+        with pytest.raises(BundleError, match="must give the recorded validation loss"):
+            check_in_fresh_process(bundle, validation, recorded + off, tolerance)
 
 
 def rewrite(folder: Path, weights: Weights, vocabulary: Vocabulary, **changes: Any) -> Path:

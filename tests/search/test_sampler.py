@@ -60,6 +60,14 @@ def test_a_finished_trial_is_complete_with_its_best_loss_not_its_last(tmp_path: 
     assert record_of(trial).fate == "complete"
 
 
+@pytest.mark.parametrize(("gpu_ids", "on_gpu"), [("", False), ("0", True)])
+def test_it_is_known_whether_a_trial_ran_on_a_gpu(tmp_path: Path, gpu_ids: str, on_gpu: bool) -> None:
+    search = searcher(tmp_path)
+    search.suggest("a")
+    search.on_trial_complete("a", {**result(300, 0.5, 0.4), "gpu_ids": gpu_ids})
+    assert search.record("a").on_gpu is on_gpu
+
+
 def test_what_is_known_of_ended_trials_is_held_once(tmp_path: Path) -> None:
     search = searcher(tmp_path)
     for trial_id, failure in (("a", ""), ("b", "diverged"), ("c", "")):

@@ -29,6 +29,16 @@ def test_loss_and_accuracy_weigh_every_review_the_same(data: TrainingData) -> No
     assert measured.accuracy == np.mean((one_by_one > 0.5) == labels)
 
 
+def test_a_gpu_would_measure_in_float32_and_train_as_before(data: TrainingData) -> None:
+    model = start(SETTINGS, VOCAB_SIZE, seed=0).model
+    allowed: list[bool] = []
+    model.register_forward_hook(lambda *_: allowed.append(torch.backends.cudnn.allow_tf32))
+    before = torch.backends.cudnn.allow_tf32
+    evaluate(model, data.validation, SETTINGS)
+    assert set(allowed) == {False}
+    assert torch.backends.cudnn.allow_tf32 is before is True
+
+
 def test_the_mode_and_the_gradients_are_left_as_they_were(data: TrainingData) -> None:
     model = start(SETTINGS, VOCAB_SIZE, seed=0).model
     for training in (True, False):

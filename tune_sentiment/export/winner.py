@@ -27,9 +27,9 @@ from tune_sentiment.training.evaluation import evaluate
 from tune_sentiment.training.model import SentimentRNN
 
 TOLERANCE = 1e-6
-GPU_TOLERANCE = 1e-4
-"""A GPU adds up in another order than the processor, which a bundle is checked on: 5e-6 apart on an H200."""
 """How far the validation loss of a reloaded bundle may be from the recorded one (float32, CPU)."""
+GPU_TOLERANCE = 1e-4
+"""The same for one that a GPU recorded, which adds up in another order: 5e-6 apart on an H200, in TF32."""
 
 
 def load_model(folder: Path, settings: TrainSettings, vocab_size: int) -> SentimentRNN:
