@@ -92,9 +92,19 @@ def test_each_phase_reports_its_own_best(snapshot_of: SnapshotOf, record_of: Rec
     stream, clock = io.StringIO(), Clock()
     plain = progress.PlainProgress(stream, clock=clock)
     plain.on_snapshot(snapshot_of())
-    plain.close()
     plain.on_snapshot(snapshot_of(phase="confirm", best=record_of(0, best_val_loss=0.6)))
+    plain.close()
     assert [line.split()[0] for line in stream.getvalue().splitlines()] == ["new", "searching", "new", "confirming"]
+
+
+def test_the_last_state_of_a_phase_is_written_however_soon_it_comes(snapshot_of: SnapshotOf) -> None:
+    stream = io.StringIO()
+    plain = progress.PlainProgress(stream, clock=Clock())
+    for phase, complete in (("search", 3), ("search", 4), ("search", 5), ("confirm", 0), ("confirm", 1)):
+        plain.on_snapshot(snapshot_of(phase=phase, complete=complete, stopped=0, failed=0, wanted=5))
+    plain.close()
+    states = [" ".join(line.split()[:2]) for line in stream.getvalue().splitlines() if "ing " in line]
+    assert states == ["searching 3/5:", "searching 5/5:", "confirming 0/5:", "confirming 1/5:"]
 
 
 def test_a_failed_confirmation_names_the_trial_that_it_confirms(record_of: RecordOf) -> None:

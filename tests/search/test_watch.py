@@ -77,6 +77,20 @@ def test_a_snapshot_counts_what_ended_before_and_now_and_what_runs(monkeypatch: 
     assert snapshot.best is not None and snapshot.best.number == 4
 
 
+def test_the_last_state_of_a_phase_is_shown_however_slow_showing_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    one, slow, records = watching(5.0, monkeypatch)
+    for number, name in enumerate("abc"):
+        records[name] = made_trial(number, 0.9, fate="running")
+        one.on_trial_start(0, [], ray_trial(name))
+    for name in "ab":
+        records[name] = replace(records[name], fate="complete")
+        one.on_trial_complete(0, [], ray_trial(name))
+    assert (slow.snapshots[-1].complete, len(slow.snapshots[-1].running)) == (1, 2)
+    one.close([replace(records["c"], fate="stopped", reason="time budget")])
+    snapshot = slow.snapshots[-1]
+    assert (snapshot.complete, snapshot.stopped, snapshot.running) == (2, 1, ())
+
+
 def test_a_trial_that_has_not_reported_yet_counts_as_the_last_ones_do(monkeypatch: pytest.MonkeyPatch) -> None:
     one, slow, records = watching(0.0, monkeypatch)
     for number, name in enumerate("abc"):

@@ -43,14 +43,20 @@ class PlainProgress:
         self._last_line: float | None = None
         self._last_best: tuple[int, float] | None = None
         self._last_best_line = 0.0
+        self._last: Snapshot | None = None
+        self._last_is_written = True
 
     def on_snapshot(self, snapshot: Snapshot) -> None:
         """Write what is due."""
+        if self._last is not None and snapshot.phase != self._last.phase:
+            self._end_phase()
+        self._last, self._last_is_written = snapshot, False
         now = self._clock()
         if self._is_news(snapshot, now):
             self._write(f"new best: {best_text(snapshot)}")
         if self._last_line is None or now - self._last_line >= self._every:
             self._last_line = now
+            self._last_is_written = True
             self._write(plain_line(snapshot))
 
     def on_trial_end(self, record: TrialRecord) -> None:
@@ -59,7 +65,14 @@ class PlainProgress:
             self._write(failure_text(record))
 
     def close(self) -> None:
-        """End the phase: the next one reports its first state at once, and its own best."""
+        """Write the last state, if it is not written."""
+        self._end_phase()
+
+    def _end_phase(self) -> None:
+        """Write the phase's last state; the next one reports its first state at once, and its own best."""
+        if self._last is not None and not self._last_is_written:
+            self._write(plain_line(self._last))
+        self._last, self._last_is_written = None, True
         self._last_line = None
         self._last_best = None
 

@@ -128,13 +128,13 @@ class Observer(Protocol):
     """Watches a search: called in the driver's process, often, and so quick to return."""
 
     def on_snapshot(self, snapshot: Snapshot) -> None:
-        """Called after reports, but seldom enough to take little time, and at least every half second."""
+        """Called after reports, seldom enough to take little time, at least every half second and at a phase's end."""
 
     def on_trial_end(self, record: TrialRecord) -> None:
         """Called once for each trial that ended, whatever its fate."""
 
     def close(self) -> None:
-        """Called once, when the phase ended or was interrupted."""
+        """Called once, when the search ended or was interrupted."""
 
 
 @dataclass(frozen=True)

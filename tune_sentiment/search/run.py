@@ -143,10 +143,7 @@ def run_phase(
 
     if failure := searcher.storage_failure or phase.storage_failure():
         raise OSError(errno.EIO, failure, phase.folder.place)
-    if not phase.interruption.requested:
-        for record in searcher.close_interrupted("time budget"):
-            for observer in phase.observers:
-                observer.on_trial_end(record)
+    watch.close([] if phase.interruption.requested else searcher.close_interrupted("time budget"))
     return PhaseEnd(busy_seconds, slot_seconds, stopper.passed(), tuple(watch.full_seconds))
 
 

@@ -120,6 +120,14 @@ class Watch(tune.Callback):
         if time.monotonic() - self._last_snapshot >= SECONDS_BETWEEN_SNAPSHOTS:
             self._show()
 
+    def close(self, cut: Sequence[TrialRecord]) -> None:
+        """Count the trials that the end of the phase `cut` off, and show the last state, due or not."""
+        ended = {record.number for record in cut}
+        self._running = {key: record for key, record in self._running.items() if record.number not in ended}
+        for record in cut:
+            self._note_end(record)
+        self._show()
+
     def __getstate__(self) -> dict[str, Any]:
         """Leave everything out: Ray Tune pickles its callbacks at the start, and observers may hold what cannot be."""
         return {}
@@ -130,11 +138,14 @@ class Watch(tune.Callback):
         record = self._searcher.record(trial.trial_id)
         if record.fate == "running":  # its process was lost, and it will be continued in another
             return
-        self._ended.add(record)
         forget(trial)
+        self._note_end(record)
+        self._show_if_due()
+
+    def _note_end(self, record: TrialRecord) -> None:
+        self._ended.add(record)
         for observer in self._observers:
             observer.on_trial_end(record)
-        self._show_if_due()
 
     def _trial(self, trial_id: str) -> Trial | None:
         return next((trial for trial in self._trials if trial.trial_id == trial_id), None)
