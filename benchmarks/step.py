@@ -113,6 +113,7 @@ def timed_step(
     token_ids = padded(split, indices, state.settings)
     labels = torch.from_numpy(split.labels[indices].astype(np.float32))
     state.optimizer.zero_grad()
+    state.optimizer.read(token_ids)
     times.append(time.process_time())
     probabilities = state.model(token_ids)
     assert bool(torch.isfinite(probabilities).all())

@@ -11,6 +11,7 @@ import torch
 from tests.training.conftest import NEEDS_BFLOAT16, VOCAB_SIZE
 from tune_sentiment.config import TrainSettings
 from tune_sentiment.errors import StudyError
+from tune_sentiment.training import optimizer
 from tune_sentiment.training.checkpoint import load_state, load_weights, save_state, save_weights, settings_of
 from tune_sentiment.training.loop import Progress, TrainingData, start, train
 
@@ -26,10 +27,20 @@ def without_time(progress: Progress) -> Progress:
 @pytest.mark.parametrize("precision", ["float32", pytest.param("bfloat16", marks=NEEDS_BFLOAT16)])
 @pytest.mark.parametrize("carry_hidden", [False, True])
 @pytest.mark.parametrize("interrupted_after", [1, 3, 4, 9])
+@pytest.mark.parametrize("when_read", [False, True])
 def test_a_resumed_run_equals_an_uninterrupted_one_to_the_last_bit(
-    data: TrainingData, tmp_path: Path, interrupted_after: int, carry_hidden: bool, precision: str
+    data: TrainingData,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    interrupted_after: int,
+    carry_hidden: bool,
+    precision: str,
+    when_read: bool,
 ) -> None:
     settings = SMALL.model_copy(update={"carry_hidden": carry_hidden, "precision": precision})
+    if when_read:
+        monkeypatch.setattr(optimizer, "SMALL", 0)
+        monkeypatch.setattr(optimizer, "STEPS_AT_ONCE", 10)
     whole = start(settings, VOCAB_SIZE, seed=5)
     expected = [without_time(progress) for progress in train(whole, data)]
 

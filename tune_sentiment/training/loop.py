@@ -128,6 +128,7 @@ def _reports(state: TrainingState, data: TrainingData) -> Iterator[Progress]:
             labels = torch.from_numpy(data.train.labels[indices].astype(np.float32)).to(device)
 
             optimizer.zero_grad()
+            optimizer.read(token_ids)
             if settings.carry_hidden:
                 probabilities, state.hidden = model.forward_carried(token_ids, state.hidden)
             else:
@@ -160,6 +161,7 @@ def _measure(state: TrainingState, data: TrainingData, report: "_Interval", epoc
             "lower `lr` or `clip`."
         )
     state.optimizer.zero_grad()  # its memory serves the validation
+    state.optimizer.catch_up()
     measured = evaluate(state.model, data.validation, state.settings)
     if measured.loss < state.best_val_loss:
         state.best_val_loss, state.best_step = measured.loss, state.step

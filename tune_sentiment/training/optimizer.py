@@ -1,8 +1,6 @@
 """Adam over all parameters, with gradient clipping, that never makes the gradient of all word vectors.
 
-A batch touches a few thousand of a hundred thousand words, yet Adam moves every word that was ever touched. So the
-gradient is kept for the words of the batch only, and the update goes over the vectors block by block, each with a
-gradient as large as the block. The numbers are those of `torch.optim.Adam` and `clip_grad_norm_` up to rounding.
+The numbers are those of `torch.optim.Adam` and `clip_grad_norm_` up to rounding.
 """
 
 from typing import Any
@@ -12,11 +10,12 @@ from torch import Tensor, nn
 from torch.optim.adam import adam
 
 from tune_sentiment.training.model import SentimentRNN
+from tune_sentiment.training.vectors import BETA1, BETA2, EPS, MovedAtOnce, MovedWhenRead, Vectors
 
-BLOCK_BYTES = 4 * 2**20
-"""Size of a block's gradient: small enough for the processor's cache. On a GPU all words are one block."""
-BETA1, BETA2, EPS = 0.9, 0.999, 1e-8
-"""torch's defaults, and the course's."""
+STEPS_AT_ONCE = 60
+"""First steps at which every word vector moves: the corrections for the moments' start are still changing fast."""
+SMALL = 2**20
+"""Numbers in the word vectors up to which moving all of them costs less than finding out which must move."""
 
 
 class ClippingAdam:
@@ -24,27 +23,30 @@ class ClippingAdam:
 
     def __init__(self, model: SentimentRNN, *, lr: float, weight_decay: float, clip: float) -> None:
         """Start with moments of zero."""
-        self._vectors = model.embedding.weight  # (vocab_size, embedding_dim)
-        self._others = [parameter for parameter in model.parameters() if parameter is not self._vectors]
+        vectors = self._vectors = model.embedding.weight  # (vocab_size, embedding_dim)
+        self._others = [parameter for parameter in model.parameters() if parameter is not vectors]
         self._lr, self._weight_decay, self._clip = lr, weight_decay, clip
         # Not `torch.optim.Adam`: making one imports torch's compiler, a second and 70 MB in every process.
         self._exp_avgs = [torch.zeros_like(parameter) for parameter in self._others]
         self._exp_avg_sqs = [torch.zeros_like(parameter) for parameter in self._others]
-        self._exp_avg = torch.zeros_like(self._vectors)
-        self._exp_avg_sq = torch.zeros_like(self._vectors)
+        self._exp_avg, self._exp_avg_sq = torch.zeros_like(vectors), torch.zeros_like(vectors)
         self._steps = 0
-
-        vocab_size, embedding_dim = self._vectors.shape
-        rows = max(1, BLOCK_BYTES // (4 * embedding_dim))
-        self._block_rows = vocab_size if self._vectors.is_cuda else min(rows, vocab_size)
-        self._block_grad = torch.zeros(
-            self._block_rows, embedding_dim, dtype=self._vectors.dtype, device=self._vectors.device
-        )
+        at_once = MovedAtOnce(vectors, self._exp_avg, self._exp_avg_sq)
+        self._at_first: Vectors = at_once
+        self._later: Vectors = at_once
+        # With weight decay every vector has a gradient at every step. A GPU moves all of them in no time.
+        if weight_decay == 0 and not vectors.is_cuda and vectors.numel() > SMALL:
+            self._later = MovedWhenRead(vectors, self._exp_avg, self._exp_avg_sq, lr=lr)
 
     def zero_grad(self) -> None:
         """Forget the gradient."""
         for parameter in (self._vectors, *self._others):
             parameter.grad = None
+
+    @torch.no_grad()
+    def read(self, token_ids: Tensor) -> None:
+        """Have the word vectors of a batch up to date; to be called before the model reads it."""
+        self._word_vectors.read(token_ids)
 
     @torch.no_grad()
     def step(self) -> Tensor:
@@ -57,13 +59,20 @@ class ClippingAdam:
         norm = nn.utils.get_total_norm([grads, *others])
         nn.utils.clip_grads_with_norm_(self._others, self._clip, norm)
         grads.mul_((self._clip / (norm + 1e-6)).clamp(max=1.0))  # as clip_grads_with_norm_ does it
-        self._update(list(self._others), others, self._exp_avgs, self._exp_avg_sqs)
-        self._update_vectors(words, grads)
+        self._adam_step(list(self._others), others, self._exp_avgs, self._exp_avg_sqs)
+        self._word_vectors.step(words, grads, self._adam_step)
         self._steps += 1
+        if self._steps == STEPS_AT_ONCE:
+            self._later.start(self._steps)
         return norm
 
+    @torch.no_grad()
+    def catch_up(self) -> None:
+        """Have all word vectors up to date; to be called before anything but training looks at them."""
+        self._word_vectors.catch_up()
+
     def state_dict(self) -> dict[str, Any]:
-        """Return what `load_state_dict` needs to continue to the last bit."""
+        """Return what `load_state_dict` needs to continue to the last bit, if all word vectors are up to date."""
         return {
             "exp_avgs": self._exp_avgs,
             "exp_avg_sqs": self._exp_avg_sqs,
@@ -81,23 +90,13 @@ class ClippingAdam:
         self._exp_avg.copy_(state["exp_avg"])
         self._exp_avg_sq.copy_(state["exp_avg_sq"])
         self._steps = state["steps"]
+        self._later.start(self._steps)
 
-    def _update_vectors(self, words: Tensor, grads: Tensor) -> None:
-        """Update every word's vector; `words` are sorted, and `grads` are theirs."""
-        starts = range(0, len(self._vectors), self._block_rows)
-        firsts = torch.searchsorted(words, torch.tensor([*starts, len(self._vectors)], device=words.device)).tolist()
-        for block, start in enumerate(starts):
-            end = min(start + self._block_rows, len(self._vectors))
-            here = slice(firsts[block], firsts[block + 1])
-            block_grad = self._block_grad[: end - start]
-            rows = words[here] - start
-            block_grad.index_copy_(0, rows, grads[here])
-            self._update(
-                [self._vectors[start:end]], [block_grad], [self._exp_avg[start:end]], [self._exp_avg_sq[start:end]]
-            )
-            block_grad.index_fill_(0, rows, 0.0)  # only what was filled: it is zero everywhere again
+    @property
+    def _word_vectors(self) -> Vectors:
+        return self._at_first if self._steps < STEPS_AT_ONCE else self._later
 
-    def _update(
+    def _adam_step(
         self, values: list[Tensor], grads: list[Tensor], exp_avgs: list[Tensor], exp_avg_sqs: list[Tensor]
     ) -> None:
         """Do Adam's step on `values`, in one kernel for all of them."""
