@@ -56,8 +56,10 @@ class DashboardSearch:
         return read_study(open_storage(self.folder), SEARCH_STUDY).get_trials(deepcopy=False)
 
     def has_trials(self) -> bool:
-        """Whether three trials have ended, by when every process is there that there will be."""
+        """Whether three trials have ended and the dashboard is there, by when every process is that there will be."""
         assert self.process.poll() is None, self.said
+        if "  from another machine: " not in self.said:
+            return False
         return self.folder.study_file.exists() and sum(trial.state.is_finished() for trial in self.trials) >= 3
 
     def token(self) -> str:

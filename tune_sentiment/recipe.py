@@ -22,7 +22,7 @@ from tune_sentiment.search.confirm import COURSE_TRIAL, candidates, confirmation
 from tune_sentiment.search.metrics import exported_metrics
 from tune_sentiment.search.outcome import TEST_SCORES, add_session, read_outcome, runs_of, score_key, set_phase
 from tune_sentiment.search.probe import probe_gpu
-from tune_sentiment.search.ray_dashboard import RayDashboard
+from tune_sentiment.search.ray_dashboard import Announcement, RayDashboard
 from tune_sentiment.search.raylet import watched_raylet
 from tune_sentiment.search.records import Observer, Outcome, Plan, TrialRecord
 from tune_sentiment.search.resources import Machine, cluster_machine, this_machine
@@ -84,8 +84,6 @@ def run(
         joined = stack.enter_context(cluster)
         interruption.take_signals()  # again: Ray has put its own handlers in
         stack.enter_context(watched_raylet(partial(on_lost, resume_command(preparation)) if on_lost else None))
-        if on_dashboard and joined.dashboard:
-            on_dashboard(joined.dashboard)
         here = machine if address is None else cluster_machine(joined.resources)
         plan = make_plan(preparation, here, gpu=_probe_gpu(preparation, here))
         if on_plan:
@@ -99,7 +97,7 @@ def run(
             data=shared(preparation.data),
             plan=plan,
             seed=preparation.request.seed,
-            observers=[*observers, live_report, metrics],
+            observers=[Announcement(joined.dashboard, on_dashboard), *observers, live_report, metrics],
             interruption=interruption,
             command_started=preparation.started,
             time_budget=preparation.request.time_budget,

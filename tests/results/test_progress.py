@@ -121,6 +121,18 @@ def test_a_stream_without_unicode_gets_escapes(record_of: RecordOf) -> None:
     assert b"Gr\\xfcn" in raw.getvalue()
 
 
+def test_a_line_with_a_command_stays_in_one_piece_above_the_display(snapshot_of: SnapshotOf) -> None:
+    command = "  from another machine: " + "x" * 150
+    for stream in (io.StringIO(), Terminal()):
+        shown = progress.progress_for(stream)
+        shown.on_snapshot(snapshot_of())
+        shown.say(command)
+        shown.on_snapshot(snapshot_of())
+        shown.close()
+        written = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", stream.getvalue())
+        assert command in written.splitlines()
+
+
 def test_a_closed_stream_never_stops_the_search(snapshot_of: SnapshotOf, record_of: RecordOf) -> None:
     for stream in (io.StringIO(), Terminal()):
         stream.close()

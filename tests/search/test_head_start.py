@@ -9,8 +9,10 @@ import pytest
 from tune_sentiment.errors import ResourceError
 from tune_sentiment.search.cluster import Joined
 from tune_sentiment.search.head_start import HeadStart
+from tune_sentiment.search.ray_dashboard import ComingDashboard, joined_dashboard
 
-CLUSTER = Joined(resources={"CPU": 2.0}, dashboard=None)
+NO_DASHBOARD = ComingDashboard(address=lambda: None, begin=lambda: None, opened=joined_dashboard)
+CLUSTER = Joined(resources={"CPU": 2.0}, dashboard=NO_DASHBOARD)
 
 
 class Opened:

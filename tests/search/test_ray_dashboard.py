@@ -9,8 +9,16 @@ from pathlib import Path
 
 import pytest
 
+from tests.search.test_confirm import trial as made_trial
 from tune_sentiment.search.private_cluster import kept_private
-from tune_sentiment.search.ray_dashboard import RayDashboard, joined_dashboard, private_dashboard
+from tune_sentiment.search.ray_dashboard import (
+    Announcement,
+    ComingDashboard,
+    RayDashboard,
+    joined_dashboard,
+    private_dashboard,
+)
+from tune_sentiment.search.records import Snapshot, TrialRecord
 
 
 @pytest.fixture(autouse=True)
@@ -124,3 +132,51 @@ def test_a_user_without_a_name_is_left_to_be_filled_in(monkeypatch: pytest.Monke
 
     monkeypatch.setattr(getpass, "getuser", nobody)
     assert " USER@" in opened().tunnel
+
+
+def snapshot_of(*running: TrialRecord) -> Snapshot:
+    return Snapshot(
+        phase="search", seconds=5.0, time_budget=None, slots=2, slots_busy=len(running), busy_share=0.5, wanted=4,
+        complete=0, stopped=0, failed=0, running=running, best=None, eta_seconds=None, reviews_per_second=0.0,
+    )  # fmt: skip
+
+
+class Coming:
+    """A dashboard whose address, or what its start raised, is set by the test."""
+
+    def __init__(self) -> None:
+        self.found: str | Exception | None = None
+        self.begun = 0
+
+    def address(self) -> str | None:
+        if isinstance(self.found, Exception):
+            raise self.found
+        return self.found
+
+    def begin(self) -> None:
+        self.begun += 1
+
+
+def test_the_dashboard_begins_with_the_first_trial_and_is_announced_once() -> None:
+    coming, announced = Coming(), list[RayDashboard]()
+    watching = Announcement(ComingDashboard(coming.address, coming.begin, private_dashboard), announced.append)
+    watching.on_snapshot(snapshot_of())
+    assert coming.begun == 0
+    watching.on_snapshot(snapshot_of(made_trial(0, None, fate="running")))
+    assert coming.begun == 1 and announced == []
+    coming.found = "127.0.0.1:8265"
+    for _ in range(3):
+        watching.on_snapshot(snapshot_of())
+    assert [one.address for one in announced] == ["http://127.0.0.1:8265"]
+
+
+def test_a_search_goes_on_without_a_dashboard_that_did_not_start(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    coming, announced = Coming(), list[RayDashboard]()
+    watching = Announcement(ComingDashboard(coming.address, coming.begin, private_dashboard), announced.append)
+    coming.found = RuntimeError("no page today")
+    for _ in range(3):
+        watching.on_snapshot(snapshot_of())
+    assert announced == []
+    assert caplog.messages == ["Ray's dashboard did not start, the search goes on without it: no page today"]

@@ -4,7 +4,7 @@ import contextlib
 import os
 import sys
 import webbrowser
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,18 +23,18 @@ def search(options: dict[str, Any], dashboard: bool, as_json: bool) -> None:
     from tune_sentiment.results.leaderboard import plan_table, summary, table
     from tune_sentiment.results.progress import progress_for
 
-    log = stderr()
+    log, progress = stderr(), progress_for(sys.stderr)
     log.print(f"reading {options['data'] or ('the data' if options['resume'] else 'demo')} …", style="dim")
     with contextlib.redirect_stdout(sys.stderr):  # Ray prints what its nodes complain of on stdout
         found = api.search(
             **options,
             progress=False,
             dashboard=dashboard,
-            observers=[progress_for(sys.stderr)],
+            observers=[progress],
             on_plan=lambda plan: log.print(plan_table(plan)),
             on_stuck=give_up,
             on_lost=cluster_lost,
-            on_dashboard=ray_dashboard,
+            on_dashboard=lambda found: ray_dashboard(found, progress.say),
         )
     outcome = found.outcome
     if as_json:
@@ -45,15 +45,11 @@ def search(options: dict[str, Any], dashboard: bool, as_json: bool) -> None:
     out.print(summary(outcome))
 
 
-def ray_dashboard(found: "RayDashboard") -> None:
-    """Print on stderr how to open Ray's dashboard; unbroken lines, since they hold commands to be copied."""
-    lines = (
-        f"Ray dashboard: {found.address}",
-        f"  its token: {found.token_command or found.token_note}",
-        f"  from another machine: {found.tunnel}",
-    )
-    for line in lines:
-        stderr().print(line, style="dim", soft_wrap=True, markup=False)
+def ray_dashboard(found: "RayDashboard", say: Callable[[str], None]) -> None:
+    """Say how to open Ray's dashboard, line by line."""
+    say(f"Ray dashboard: {found.address}")
+    say(f"  its token: {found.token_command or found.token_note}")
+    say(f"  from another machine: {found.tunnel}")
 
 
 INTERRUPTED = 130

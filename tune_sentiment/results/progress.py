@@ -4,7 +4,7 @@ import logging
 import os
 import time
 from collections.abc import Callable
-from typing import TextIO
+from typing import Protocol, TextIO
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -23,7 +23,14 @@ LINES_BESIDE_TRIALS = 10
 _log = logging.getLogger(__name__)
 
 
-def progress_for(stream: TextIO) -> Observer:
+class Progress(Observer, Protocol):
+    """An observer that shows progress on a stream, which others who have something to say must not write to."""
+
+    def say(self, line: str) -> None:
+        """Write a line that stays, in one piece however narrow the terminal is: it may hold a command to be copied."""
+
+
+def progress_for(stream: TextIO) -> Progress:
     """Return what shows progress on `stream`: live if it is a terminal that can move its cursor, else plain lines.
 
     A notebook's output, a file, a pipe and TERM=dumb get plain lines; NO_COLOR keeps the live display without colours.
@@ -63,6 +70,10 @@ class PlainProgress:
         """Write the failure, if it is one."""
         if record.fate == "failed":
             self._write(failure_text(record))
+
+    def say(self, line: str) -> None:
+        """Write `line`."""
+        self._write(line)
 
     def close(self) -> None:
         """Write the last state, if it is not written."""
@@ -120,6 +131,10 @@ class LiveProgress:
         """Leave a line above the display for a trial that failed."""
         if record.fate == "failed":
             self._try(lambda: self._console.print(Text(failure_text(record), style="red")))
+
+    def say(self, line: str) -> None:
+        """Leave `line` above the display."""
+        self._try(lambda: self._console.print(Text(line, style="dim"), soft_wrap=True))
 
     def close(self) -> None:
         """Leave the last state on the screen and give the cursor back."""

@@ -13,8 +13,8 @@ from typing import Any
 
 from tune_sentiment.errors import ResourceError
 from tune_sentiment.search.private_cluster import kept_private
-from tune_sentiment.search.quick_start import dashboard_aside
-from tune_sentiment.search.ray_dashboard import RayDashboard, joined_dashboard, private_dashboard
+from tune_sentiment.search.quick_start import late_dashboard
+from tune_sentiment.search.ray_dashboard import ComingDashboard, joined_dashboard, private_dashboard
 from tune_sentiment.search.reaper import reaping
 
 ENVIRONMENT = {
@@ -50,8 +50,8 @@ class Joined:
 
     resources: dict[str, float]
     """Ray's `cluster_resources()`."""
-    dashboard: RayDashboard | None
-    """How to open the dashboard, if it runs."""
+    dashboard: ComingDashboard
+    """How to open the dashboard, once it runs."""
 
 
 @contextmanager
@@ -76,7 +76,7 @@ def cluster(
     private: AbstractContextManager[dict[str, Any]] = (
         private_surroundings(token=token) if address is None else nullcontext({})
     )
-    with private as arguments, dashboard_aside() as private_url:
+    with private as arguments, late_dashboard() as late:
         try:
             if address is None:
                 ray.init(
@@ -90,7 +90,9 @@ def cluster(
                     runtime_env=private_runtime_env(sys.executable),
                     **arguments,
                 )
-                url = private_url()
+                coming = ComingDashboard(
+                    late.address, late.begin, partial(private_dashboard, asks=token, own_token=own_token)
+                )
             else:
                 context = ray.init(
                     address=address,
@@ -99,7 +101,8 @@ def cluster(
                     # A private cluster's processes inherit these; those of a running one must be told.
                     runtime_env={"env_vars": {"RAY_CHDIR_TO_TRIAL_DIR": "0"}},
                 )
-                url = getattr(context, "dashboard_url", None)
+                url = getattr(context, "dashboard_url", None) or None
+                coming = ComingDashboard(lambda: url, lambda: None, joined_dashboard)
         except (ConnectionError, RuntimeError, ValueError, OSError, RayError) as problem:
             ray.shutdown()
             where = address or "a private cluster on this machine"
@@ -112,9 +115,9 @@ def cluster(
         for name in ("ray.tune", "ray.train"):
             logging.getLogger(name).setLevel(logging.CRITICAL)
         try:
-            opened = joined_dashboard if address else partial(private_dashboard, asks=token, own_token=own_token)
-            yield Joined(ray.cluster_resources(), opened(url) if url else None)
+            yield Joined(ray.cluster_resources(), coming)
         finally:
+            late.end()
             ray.shutdown()
 
 

@@ -1,4 +1,4 @@
-"""Have the first trials begin early: Ray's processes for them start first, and are the ones that trials then get."""
+"""Have the first trials begin early: their processes start first and are kept for them, what only shows starts last."""
 
 import contextlib
 import os
@@ -10,52 +10,88 @@ from typing import Any
 
 NICENESS = 15
 """Of the processes that only show something: that of Ray's workers, so that they do not hold those up."""
+LONGEST_WAIT = 20.0
+"""Seconds after which the dashboard starts even if no trial has begun: it may show why."""
+
+
+class LateDashboard:
+    """Ray's dashboard and autoscaler, which start when they are told to, beside the trials."""
+
+    def __init__(self) -> None:
+        """Start nothing."""
+        self._begin, self._end = threading.Event(), threading.Event()
+        self._address: Future[str | None] = Future()
+        self._thread: threading.Thread | None = None
+
+    def prepare(self, start: Callable[[], str | None]) -> None:
+        """Have `start`, which returns "host:port", called when `begin` is, or after LONGEST_WAIT."""
+
+        def run() -> None:
+            with contextlib.suppress(OSError):  # this thread's only, and that of what it starts
+                os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
+            self._begin.wait(LONGEST_WAIT)
+            if self._end.is_set():
+                return
+            try:
+                self._address.set_result(start())
+            except BaseException as problem:
+                self._address.set_exception(problem)
+            self._end.wait()  # Ray asks Linux to end processes with the thread that started them
+
+        self._thread = threading.Thread(target=run, name="dashboard", daemon=True)
+        self._thread.start()
+
+    def begin(self) -> None:
+        """Start it now."""
+        self._begin.set()
+
+    def address(self) -> str | None:
+        """Return "host:port", or None as long as it does not answer, and where there is none.
+
+        Raises what its start raised.
+        """
+        return self._address.result() if self._address.done() else None
+
+    def end(self) -> None:
+        """Start it no more, and wait for a start that has begun; to be called before Ray's processes are ended."""
+        self._end.set()
+        self._begin.set()
+        if self._thread is not None:
+            self._thread.join()
 
 
 @contextmanager
-def dashboard_aside() -> Iterator[Callable[[], str | None]]:
-    """Have `ray.init` start its dashboard and autoscaler beside the rest inside this block, on a private cluster.
+def late_dashboard() -> Iterator[LateDashboard]:
+    """Have `ray.init` leave the dashboard and autoscaler to what is yielded inside this block, on a private cluster.
 
     Ray 2.60 starts the raylet once the dashboard answers, seconds later, and only the raylet starts the processes for
     trials. Its log monitor is left out: it sends what workers print to the driver, where `log_to_driver` is off.
-
-    Yields what waits for the dashboard, to be called after `ray.init`: it returns "host:port", or None where there is
-    none, and raises what its start raised.
     """
     from ray._private.node import Node
 
-    address: Future[str | None] = Future()
-    over = threading.Event()
-    threads: list[threading.Thread] = []
+    late = LateDashboard()
 
-    def start(node: Any, options: dict[str, Any]) -> None:
-        with contextlib.suppress(OSError):  # this thread's only, and that of what it starts
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
-        try:
-            rays_own["start_monitor"](node)
-            rays_own["start_api_server"](node, **options)
-            address.set_result(node.webui_url or None)
-        except BaseException as problem:
-            address.set_exception(problem)
-        over.wait()  # Ray asks Linux to end processes with the thread that started them
-
-    def begin(node: Any, **options: Any) -> None:
+    def later(node: Any, *, include_dashboard: bool | None, **options: Any) -> None:
         node._webui_url = ""  # as without a dashboard, until it is there
-        threads.append(threading.Thread(target=start, args=(node, options), name="dashboard", daemon=True))
-        threads[0].start()
 
-    replaced = {"start_monitor": _do_nothing, "start_log_monitor": _do_nothing, "start_api_server": begin}
+        def start() -> str | None:
+            rays_own["start_monitor"](node)
+            rays_own["start_api_server"](node, include_dashboard=include_dashboard, **options)
+            return node.webui_url or None
+
+        if include_dashboard:
+            late.prepare(start)
+
+    replaced = {"start_monitor": _do_nothing, "start_log_monitor": _do_nothing, "start_api_server": later}
     rays_own: dict[str, Callable[..., None]] = {name: getattr(Node, name) for name in replaced}
     for name, function in replaced.items():
         setattr(Node, name, function)
     try:
-        yield lambda: address.result() if threads else None
+        yield late
     finally:
         for name, function in rays_own.items():
             setattr(Node, name, function)
-        over.set()
-        for thread in threads:
-            thread.join()
+        late.end()
 
 
 @contextmanager

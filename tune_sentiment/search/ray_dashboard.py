@@ -1,13 +1,19 @@
-"""Say how to open Ray's dashboard: where it is, what shows its token, the way there from another machine."""
+"""Say how to open Ray's dashboard, once it is there: where, what shows its token, the way from another machine."""
 
 import getpass
+import logging
 import os
 import shlex
 import socket
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
+
+from tune_sentiment.search.records import Snapshot, TrialRecord
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -21,6 +27,50 @@ class RayDashboard:
     """Where there is no such command, the sentence to tell the user; else empty."""
     tunnel: str
     """A command for another machine, after which the page is at the same address there."""
+
+
+@dataclass(frozen=True)
+class ComingDashboard:
+    """A dashboard that starts when it is told to, or runs already, or never will."""
+
+    address: Callable[[], str | None]
+    """Returns "host:port", or None as long as it does not answer; raises what its start raised."""
+    begin: Callable[[], None]
+    opened: Callable[[str], RayDashboard]
+    """Returns how to open what runs at "host:port"."""
+
+
+class Announcement:
+    """An observer that has the dashboard start when a trial runs, and says once how to open it."""
+
+    def __init__(self, coming: ComingDashboard, announce: Callable[[RayDashboard], None] | None) -> None:
+        """Call `announce`, if anybody wants to know, when the dashboard is there."""
+        self._coming = coming
+        self._announce = announce
+        self._done = False
+
+    def on_snapshot(self, snapshot: Snapshot) -> None:
+        """See whether it is time."""
+        if self._done:
+            return
+        if snapshot.running:
+            self._coming.begin()
+        try:
+            url = self._coming.address()
+        except Exception as problem:  # not worth a search
+            self._done = True
+            _log.warning("Ray's dashboard did not start, the search goes on without it: %s", problem)
+            return
+        if url is not None:
+            self._done = True
+            if self._announce:
+                self._announce(self._coming.opened(url))
+
+    def on_trial_end(self, record: TrialRecord) -> None:
+        """Do nothing."""
+
+    def close(self) -> None:
+        """Do nothing."""
 
 
 def private_dashboard(url: str, *, asks: bool = True, own_token: bool = False) -> RayDashboard:
