@@ -42,7 +42,7 @@ def test_only_processes_for_trials_are_loaded_ahead(trials: bool, monkeypatch: p
     opened = cluster(address=None, cpus=1, gpus=0, dashboard=False, trials=trials)
     with pytest.raises(ResourceError, match="not today"), opened:
         raise AssertionError("the cluster was entered")
-    assert loaded == ["tune_sentiment.search.trainable" if trials else None]
+    assert loaded == ["tune_sentiment.search.preload" if trials else None]
 
 
 @pytest.mark.slow

@@ -1,12 +1,14 @@
 """The head start: a cluster on its way up while other things are done, and ended whatever becomes of those."""
 
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import pytest
 
 from tune_sentiment.errors import ResourceError
+from tune_sentiment.search import head_start
 from tune_sentiment.search.cluster import Joined
 from tune_sentiment.search.head_start import HeadStart
 from tune_sentiment.search.ray_dashboard import ComingDashboard, joined_dashboard
@@ -24,8 +26,9 @@ class Opened:
         self.threads: list[str] = []
 
     @contextmanager
-    def __call__(self) -> Iterator[Joined]:
+    def __call__(self, on_launch: Callable[[], None]) -> Iterator[Joined]:
         self.begun.set()
+        on_launch()
         assert self.may_start.wait(timeout=30)
         self.threads.append(threading.current_thread().name)
         try:
@@ -63,11 +66,39 @@ def test_a_cluster_that_nobody_waited_for_is_ended_too_and_once() -> None:
 
 def test_a_cluster_that_cannot_start_says_so_where_it_is_waited_for() -> None:
     @contextmanager
-    def refusing() -> Iterator[Joined]:
+    def refusing(_: Callable[[], None]) -> Iterator[Joined]:
         raise ResourceError("no cluster")
         yield CLUSTER
 
     started = HeadStart(refusing)
     with pytest.raises(ResourceError, match="no cluster"), started:
         pass
+    started.close()
+
+
+def test_the_start_has_the_process_to_itself_until_it_works_on_alone() -> None:
+    before: list[str] = []
+
+    @contextmanager
+    def slow(on_launch: Callable[[], None]) -> Iterator[Joined]:
+        time.sleep(0.5)
+        before.append("launched")
+        on_launch()
+        yield CLUSTER
+
+    with HeadStart(slow):
+        assert before == ["launched"]
+
+
+def test_a_start_that_hangs_holds_nothing_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(head_start, "LAUNCH_SECONDS", 0.1)
+    free = threading.Event()
+
+    @contextmanager
+    def hanging(_: Callable[[], None]) -> Iterator[Joined]:
+        free.wait(30)
+        yield CLUSTER
+
+    started = HeadStart(hanging)
+    free.set()
     started.close()

@@ -19,7 +19,7 @@ from tune_sentiment.search import quick_start
 from tune_sentiment.search.cluster import cluster
 from tune_sentiment.search.quick_start import NICENESS, any_process_will_do
 
-STARTERS = ("start_monitor", "start_api_server", "start_log_monitor")
+STARTERS = ("start_monitor", "start_api_server", "start_log_monitor", "start_raylet")
 
 
 def started() -> dict[str, psutil.Process]:

@@ -4,7 +4,7 @@ import logging
 import os
 import shlex
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
@@ -13,7 +13,7 @@ from typing import Any
 
 from tune_sentiment.errors import ResourceError
 from tune_sentiment.search.private_cluster import kept_private
-from tune_sentiment.search.quick_start import late_dashboard
+from tune_sentiment.search.quick_start import raylet_first
 from tune_sentiment.search.ray_dashboard import ComingDashboard, joined_dashboard, private_dashboard
 from tune_sentiment.search.reaper import reaping
 
@@ -35,7 +35,7 @@ ENVIRONMENT = {
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
 }
 PRELOADED = {
-    "RAY_preload_python_modules": "tune_sentiment.search.trainable",
+    "RAY_preload_python_modules": "tune_sentiment.search.preload",
     # With as many as CPUs are free, idle ones are ended as soon as Ray Tune has reserved the CPUs for its trials.
     "RAY_num_workers_soft_limit": "16",
 }
@@ -56,12 +56,19 @@ class Joined:
 
 @contextmanager
 def cluster(
-    *, address: str | None, cpus: float, gpus: float, dashboard: bool, token: bool = True, trials: bool = True
+    *,
+    address: str | None,
+    cpus: float,
+    gpus: float,
+    dashboard: bool,
+    token: bool = True,
+    trials: bool = True,
+    on_launch: Callable[[], None] = lambda: None,
 ) -> Iterator[Joined]:
     """Run the block inside a private local cluster of `cpus` and `gpus`, or inside the one at `address`.
 
     token: whether a private one asks for Ray's token. trials: whether a private one is for trials, whose processes are
-    then loaded ahead of them: 130 MB in each.
+    then loaded ahead of them: 130 MB in each. `on_launch` is called when a private one's raylet has been started.
 
     Raises:
         ResourceError: if the cluster cannot be started or reached.
@@ -76,7 +83,7 @@ def cluster(
     private: AbstractContextManager[dict[str, Any]] = (
         private_surroundings(token=token) if address is None else nullcontext({})
     )
-    with private as arguments, late_dashboard() as late:
+    with private as arguments, raylet_first(on_launch) as late:
         try:
             if address is None:
                 ray.init(

@@ -61,9 +61,10 @@ class LateDashboard:
 
 
 @contextmanager
-def late_dashboard() -> Iterator[LateDashboard]:
+def raylet_first(on_launch: Callable[[], None]) -> Iterator[LateDashboard]:
     """Have `ray.init` leave the dashboard and autoscaler to what is yielded inside this block, on a private cluster.
 
+    `on_launch` is called when the raylet has been started, which works on by itself from then on.
     Ray 2.60 starts the raylet once the dashboard answers, seconds later, and only the raylet starts the processes for
     trials. Its log monitor is left out: it sends what workers print to the driver, where `log_to_driver` is off.
     """
@@ -82,7 +83,16 @@ def late_dashboard() -> Iterator[LateDashboard]:
         if include_dashboard:
             late.prepare(start)
 
-    replaced = {"start_monitor": _do_nothing, "start_log_monitor": _do_nothing, "start_api_server": later}
+    def launch(node: Any, *arguments: Any, **options: Any) -> None:
+        rays_own["start_raylet"](node, *arguments, **options)
+        on_launch()
+
+    replaced = {
+        "start_monitor": _do_nothing,
+        "start_log_monitor": _do_nothing,
+        "start_api_server": later,
+        "start_raylet": launch,
+    }
     rays_own: dict[str, Callable[..., None]] = {name: getattr(Node, name) for name in replaced}
     for name, function in replaced.items():
         setattr(Node, name, function)
