@@ -130,7 +130,11 @@ def test_a_damaged_byte_is_found(tmp_path: Path) -> None:
         list(read_archive(tmp_path / "a.tar.gz", []))
 
 
-@pytest.mark.parametrize("content", [b"", b"plain text", gzip.compress(b"no archive"), gzip.compress(os.urandom(2048))])
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"plain text", gzip.compress(b"no archive"), gzip.compress(os.urandom(2048))],
+    ids=["empty", "text", "packed text", "packed noise"],  # the bytes hold the time, and may be no test's name
+)
 def test_what_is_no_archive_is_refused(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "a.tar.gz").write_bytes(content)
     with pytest.raises(DataError, match=r"an archive must .*a\.tar\.gz"):
