@@ -5,7 +5,8 @@ left of its momentum. The gradients are kept for the words of the batch only; wh
 gradient.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Protocol
 
 import numpy as np
@@ -16,6 +17,8 @@ BETA1, BETA2, EPS = 0.9, 0.999, 1e-8
 """torch's defaults, and the course's."""
 BLOCK_BYTES = 4 * 2**20
 """Size of a block of vectors: small enough for the processor's cache. On a GPU all words are one block."""
+COPY_BYTES = 2**20
+"""Size of the vectors that are copied, moved and written back together: still in the cache when they are."""
 MOST_MISSED = 1000
 """Moves that a vector may miss before all are made up for."""
 
@@ -46,7 +49,7 @@ class MovedAtOnce:
         """Take the vectors and their moments, which are changed in place."""
         self._vectors, self._exp_avg, self._exp_avg_sq = vectors, exp_avg, exp_avg_sq
         vocab_size, embedding_dim = vectors.shape
-        self._block_rows = vocab_size if vectors.is_cuda else rows_of_a_block(vectors)
+        self._block_rows = vocab_size if vectors.is_cuda else rows_of(BLOCK_BYTES, vectors)
         self._block_grad = torch.zeros(self._block_rows, embedding_dim, dtype=vectors.dtype, device=vectors.device)
 
     def read(self, token_ids: Tensor) -> None:
@@ -95,23 +98,24 @@ class MovedWhenRead:
         """A and A / B, by last step."""
         self._factors = torch.empty(MOST_MISSED + 1, 4)
         """What `_move` works with, by last step."""
-        self._read: list[Tensor] = []
-        """Copies of the batch's rows of all three."""
+        # Always the same memory: arrays of a new size at each step would tear the heap into pieces.
+        self._root, *self._copies = torch.empty(4, rows_of(COPY_BYTES, vectors), vectors.shape[1])
         self.start(0)
 
     def read(self, token_ids: Tensor) -> None:
         """Make up for what the vectors of the batch have missed."""
         words = torch.unique(token_ids).long()
-        vectors, exp_avg, exp_avg_sq = self._read = [each.index_select(0, words) for each in self._all]
-        self._move(vectors, exp_avg, exp_avg_sq, self._last.index_select(0, words))
-        self._all[0].index_copy_(0, words, vectors)
+        for some in words.split(len(self._root)):
+            with self._copied(some) as rows:
+                self._move(*rows, self._last.index_select(0, some))
+        self._last.index_fill_(0, words, self._steps)
 
     def step(self, words: Tensor, grads: Tensor, adam_step: AdamStep) -> None:
         """Move the vectors that were read, which are those of `words`."""
-        vectors, exp_avg, exp_avg_sq = self._read
-        adam_step([vectors], [grads], [exp_avg], [exp_avg_sq])
-        for whole, part in zip(self._all, self._read, strict=True):
-            whole.index_copy_(0, words, part)
+        rows_at_once = len(self._root)
+        for some, their_grads in zip(words.split(rows_at_once), grads.split(rows_at_once), strict=True):
+            with self._copied(some) as (vectors, exp_avg, exp_avg_sq):
+                adam_step([vectors], [their_grads], [exp_avg], [exp_avg_sq])
         self._steps += 1
         self._last.index_fill_(0, words, self._steps)
         self._add_missed_move()
@@ -122,7 +126,7 @@ class MovedWhenRead:
     def catch_up(self) -> None:
         """Make up for what any vector has missed."""
         if self._steps > 0:
-            blocks = [each.split(rows_of_a_block(self._all[0])) for each in (*self._all, self._last)]
+            blocks = [each.split(len(self._root)) for each in (*self._all, self._last)]
             for vectors, exp_avg, exp_avg_sq, last in zip(*blocks, strict=True):
                 self._move(vectors, exp_avg, exp_avg_sq, last)
         self.start(self._steps_before + self._steps)
@@ -133,6 +137,17 @@ class MovedWhenRead:
         self._last.zero_()
         self._sums.fill(0.0)
         self._set_factors()
+
+    @contextmanager
+    def _copied(self, words: Tensor) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+        """Yield copies of the rows of `words`, and write them back."""
+        vectors, exp_avg, exp_avg_sq = (copy[: len(words)] for copy in self._copies)
+        copies = (vectors, exp_avg, exp_avg_sq)
+        for whole, copy in zip(self._all, copies, strict=True):
+            torch.index_select(whole, 0, words, out=copy)
+        yield copies
+        for whole, copy in zip(self._all, copies, strict=True):
+            whole.index_copy_(0, words, copy)
 
     def _add_missed_move(self) -> None:
         """Add the last step to the sums, for all whose last step was an earlier one."""
@@ -151,12 +166,12 @@ class MovedWhenRead:
 
     def _move(self, vectors: Tensor, exp_avg: Tensor, exp_avg_sq: Tensor, last: Tensor) -> None:
         by_root, alone, decay1, decay2 = self._factors.index_select(0, last).split(1, dim=1)
-        divisor = exp_avg_sq.sqrt().mul_(by_root).add_(alone)
+        divisor = torch.sqrt(exp_avg_sq, out=self._root[: len(last)]).mul_(by_root).add_(alone)
         vectors.addcdiv_(exp_avg, divisor, value=-1)
         exp_avg.mul_(decay1)
         exp_avg_sq.mul_(decay2)
 
 
-def rows_of_a_block(vectors: Tensor) -> int:
-    """Return how many vectors have BLOCK_BYTES, but at least one and at most all."""
-    return min(max(1, BLOCK_BYTES // (4 * vectors.shape[1])), len(vectors))
+def rows_of(num_bytes: int, vectors: Tensor) -> int:
+    """Return how many vectors have `num_bytes`, but at least one and at most all."""
+    return min(max(1, num_bytes // (4 * vectors.shape[1])), len(vectors))
