@@ -1,6 +1,9 @@
 """Evaluation: weighted per review, in the split's order, without side effects."""
 
 import math
+import threading
+import time
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -9,6 +12,7 @@ import torch
 from tests.training.conftest import VOCAB_SIZE
 from tune_sentiment.config import TrainSettings
 from tune_sentiment.errors import DivergedError
+from tune_sentiment.training import batches
 from tune_sentiment.training.batches import padded
 from tune_sentiment.training.evaluation import evaluate
 from tune_sentiment.training.loop import TrainingData, start
@@ -46,6 +50,53 @@ def test_the_mode_and_the_gradients_are_left_as_they_were(data: TrainingData) ->
         evaluate(model, data.validation, SETTINGS)
         assert model.training is training
     assert all(parameter.grad is None for parameter in model.parameters())
+
+
+@pytest.fixture
+def four_threads() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(4)
+    yield
+    assert torch.get_num_threads() == 4
+    torch.set_num_threads(before)
+
+
+def test_batches_side_by_side_give_what_they_give_in_turn(
+    data: TrainingData, monkeypatch: pytest.MonkeyPatch, four_threads: None
+) -> None:
+    monkeypatch.setattr(batches, "EVALUATION_WORDS", 64)
+    model = start(SETTINGS, VOCAB_SIZE, seed=0).model
+    used: list[tuple[int, int]] = []
+
+    def note(*_: object) -> None:
+        used.append((threading.get_ident(), torch.get_num_threads()))
+        time.sleep(0.02)  # long enough for another thread to take the next batch
+
+    model.register_forward_hook(note)
+    measured = evaluate(model, data.validation, SETTINGS)
+    assert len({thread for thread, _ in used}) > 1 and {threads for _, threads in used} == {1}
+    torch.set_num_threads(1)
+    assert np.array_equal(evaluate(model, data.validation, SETTINGS).probabilities, measured.probabilities)
+    assert used[-1] == (threading.get_ident(), 1)
+    torch.set_num_threads(4)
+
+
+def test_what_is_wrong_with_one_batch_is_told_and_the_others_are_left(
+    data: TrainingData, monkeypatch: pytest.MonkeyPatch, four_threads: None
+) -> None:
+    monkeypatch.setattr(batches, "EVALUATION_WORDS", 16)
+    model = start(SETTINGS, VOCAB_SIZE, seed=0).model
+    calls: list[int] = []
+
+    def fails(*_: object) -> None:
+        calls.append(1)
+        time.sleep(0.1)
+        raise MemoryError("no room")
+
+    model.register_forward_pre_hook(fails)
+    with pytest.raises(MemoryError, match="no room"):
+        evaluate(model, data.validation, SETTINGS)
+    assert len(calls) < len(data.validation) / 2
 
 
 def test_the_courses_loop_is_measured_at_full_length_from_the_zero_state(data: TrainingData) -> None:
