@@ -15,7 +15,7 @@ from tune_sentiment.export.winner import export_run, score_on_test
 from tune_sentiment.preparation import Preparation, make_plan, resume_command
 from tune_sentiment.results.leaderboard import write_csv
 from tune_sentiment.results.report import LiveReport, write_report
-from tune_sentiment.search.budget import Interruption
+from tune_sentiment.search.budget import Interruption, end_seconds
 from tune_sentiment.search.checkpoints import KEPT, CheckpointSweeper, bytes_of_others
 from tune_sentiment.search.cluster import Joined
 from tune_sentiment.search.confirm import COURSE_TRIAL, candidates, confirmation_seeds, enqueue
@@ -40,9 +40,6 @@ from tune_sentiment.search.study import (
 )
 from tune_sentiment.training.processor import give_back_memory, set_up_for_training
 
-EXPORT_SECONDS = 8.0
-"""Part of a time budget kept for the test scores, the bundle and the report, at least; as long as the start took, if
-that was longer: both load the same libraries in new processes, on the same fast or slow or busy machine."""
 START_OVERLAP = 1.1
 """The start reads, imports and waits for Ray all at the same time; what is budgeted by its length does not."""
 CONFIRM_SHARE = 0.5
@@ -127,7 +124,7 @@ def _search(preparation: Preparation, phase: Phase, start_seconds: float) -> Non
         if request.time_budget is None:
             return math.inf
         typical = sum(full_seconds) / len(full_seconds) if full_seconds else 0.0
-        end = request.time_budget - max(EXPORT_SECONDS, start_seconds)
+        end = request.time_budget - end_seconds(preparation.dataset, preparation.space.settings({}), start_seconds)
         # The confirmation starts its processes anew, which takes about as long as the start of the search did.
         kept = min(waves * typical + start_seconds, CONFIRM_SHARE * max(0.0, end - start_seconds)) if waves else 0.0
         return preparation.started + end - kept
@@ -174,11 +171,16 @@ def _confirm(preparation: Preparation, phase: Phase, start_seconds: float) -> No
     set_phase(study, "confirming")
     runs_study = open_study(phase.studies, CONFIRMATION_STUDY)
     seeds = confirmation_seeds(request.seed, request.confirm_seeds)
+    budget = math.inf
+    if request.time_budget is not None:
+        reserved = end_seconds(preparation.dataset, preparation.space.settings({}), start_seconds)
+        budget = request.time_budget - reserved
+        if time.monotonic() >= preparation.started + budget:
+            return
     wanted = enqueue(runs_study, chosen, seeds)
     if request.resources.max_disk is not None:
         to_come = sum(run.fate in ("waiting", "running") for run in records(runs_study))
         _sweeper(preparation, phase, records(study), to_come).close()
-    budget = math.inf if request.time_budget is None else request.time_budget - max(EXPORT_SECONDS, start_seconds)
     before = time.monotonic()
     end = run_phase(
         phase,

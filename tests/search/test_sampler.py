@@ -47,6 +47,16 @@ def result(step: int, val_loss: float, best: float, failure: str = "") -> dict[s
     }
 
 
+def test_no_trial_begins_when_the_time_is_up_but_the_first(tmp_path: Path) -> None:
+    search = searcher(tmp_path)
+    search.time_is_up = lambda: True
+    assert isinstance(search.suggest("a"), dict)
+    assert search.suggest("b") is None
+    search.on_trial_complete("a", result(300, 0.5, 0.4))
+    assert search.suggest("b") == search.FINISHED
+    assert len(search.study.trials) == 1
+
+
 def test_a_finished_trial_is_complete_with_its_best_loss_not_its_last(tmp_path: Path) -> None:
     search = searcher(tmp_path)
     search.suggest("a")

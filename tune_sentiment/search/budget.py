@@ -8,11 +8,29 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
+from tune_sentiment.config import TrainSettings
+from tune_sentiment.data.dataset import Dataset
 from tune_sentiment.search.ray_tune import Stopper
+from tune_sentiment.search.resources import this_machine
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 STUCK_SECONDS = 20.0
 """How long an interrupted search may take to stop its trials and write its results before it is given up on."""
+
+EXPORT_SECONDS = 8.0
+"""Part of a time budget kept for the bundle and the report, at least; as long as the start took, if that was longer:
+both load the same libraries in new processes, on the same fast or slow or busy machine."""
+SCORED_PER_SECOND = 80_000
+"""Words that a core scores in a second, with a model of the course's size."""
+
+
+def end_seconds(dataset: Dataset, settings: TrainSettings, start_seconds: float) -> float:
+    """Return the part of a time budget that is kept for what comes after the last trial.
+
+    That is to score the winner and the course's setting on the test set, and the bundle twice on the validation set.
+    """
+    words = 2 * sum(int(split.lengths(settings.seq_length).sum()) for split in (dataset.test, dataset.validation))
+    return max(EXPORT_SECONDS, start_seconds) + words / (SCORED_PER_SECOND * max(1.0, this_machine().cpus))
 
 
 class Interruption:

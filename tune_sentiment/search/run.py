@@ -100,6 +100,7 @@ def run_phase(
         lambda: phase.interruption.requested or bool(searcher.storage_failure or phase.storage_failure()),
     )
     searcher.stop_reason = lambda: "time budget" if stopper.passed() else "asha"
+    searcher.time_is_up = stopper.passed
     searcher.error_of, searcher.ran = watch.error_of, watch.ran
     trainable = tune.with_resources(
         tune.with_parameters(

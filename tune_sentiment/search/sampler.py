@@ -98,6 +98,7 @@ class StudySearch(OptunaSearch):
         self._distributions: dict[tuple[str, BaseDistribution], BaseDistribution] = {}
         self._losses: Counter[tuple[int, bool]] = Counter()
         self.stop_reason: Callable[[], str] = lambda: "asha"
+        self.time_is_up: Callable[[], bool] = lambda: False
         """Why a trial that is stopped at this moment is stopped."""
         self.error_of: Callable[[str], str] = lambda trial_id: ""
         """What Ray says of the loss of a trial's process."""
@@ -125,9 +126,10 @@ class StudySearch(OptunaSearch):
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:  # type: ignore[override]
         """Return the config of the next trial: its setting, number, seed and where to resume from.
 
-        None while the last trials run, as one of them may be lost and have to be continued; then FINISHED.
+        None while the last trials run, as one of them may be lost and have to be continued; then FINISHED. So too when
+        the time is up, once a trial was handed out.
         """
-        if not self._to_continue and self._begun >= self._wanted:
+        if (self._ot_trials and self.time_is_up()) or (not self._to_continue and self._begun >= self._wanted):
             return None if self._live else self.FINISHED
         self._live.add(trial_id)
         resume_from = None
