@@ -15,7 +15,7 @@ from tune_sentiment.export.winner import export_run, score_on_test
 from tune_sentiment.preparation import Preparation, make_plan, resume_command
 from tune_sentiment.results.leaderboard import write_csv
 from tune_sentiment.results.report import LiveReport, write_report
-from tune_sentiment.search.budget import Interruption, end_seconds
+from tune_sentiment.search.budget import Interruption, seconds_of_end
 from tune_sentiment.search.checkpoints import KEPT, CheckpointSweeper, bytes_of_others
 from tune_sentiment.search.cluster import Joined
 from tune_sentiment.search.confirm import COURSE_TRIAL, candidates, confirmation_seeds, enqueue
@@ -103,15 +103,16 @@ def run(
             private_cluster=address is None,
         )
         start_seconds = START_OVERLAP * (time.monotonic() - preparation.started)
-        _search(preparation, phase, start_seconds)
+        kept = seconds_of_end(preparation.dataset, preparation.space.settings({}), start_seconds)
+        _search(preparation, phase, start_seconds, kept)
         _stop_if_interrupted(preparation, interruption, studies)
-        _confirm(preparation, phase, start_seconds)
+        _confirm(preparation, phase, kept)
         _stop_if_interrupted(preparation, interruption, studies)
     return finish(preparation, studies)
 
 
-def _search(preparation: Preparation, phase: Phase, start_seconds: float) -> None:
-    """Let TPE choose settings and ASHA stop the weaker ones, the course's setting first."""
+def _search(preparation: Preparation, phase: Phase, start_seconds: float, end_seconds: float) -> None:
+    """Let TPE choose settings and ASHA stop the weaker ones, the course's setting first; what follows gets its time."""
     request = preparation.request
     study = open_study(phase.studies, SEARCH_STUDY)
     set_phase(study, "searching")
@@ -124,7 +125,7 @@ def _search(preparation: Preparation, phase: Phase, start_seconds: float) -> Non
         if request.time_budget is None:
             return math.inf
         typical = sum(full_seconds) / len(full_seconds) if full_seconds else 0.0
-        end = request.time_budget - end_seconds(preparation.dataset, preparation.space.settings({}), start_seconds)
+        end = request.time_budget - end_seconds
         # The confirmation starts its processes anew, which takes about as long as the start of the search did.
         kept = min(waves * typical + start_seconds, CONFIRM_SHARE * max(0.0, end - start_seconds)) if waves else 0.0
         return preparation.started + end - kept
@@ -161,8 +162,8 @@ def _sweeper(
     )
 
 
-def _confirm(preparation: Preparation, phase: Phase, start_seconds: float) -> None:
-    """Train the best settings and the course's again on fresh seeds."""
+def _confirm(preparation: Preparation, phase: Phase, end_seconds: float) -> None:
+    """Train the best settings and the course's again on fresh seeds, as far as the time for that goes."""
     request = preparation.request
     study = open_study(phase.studies, SEARCH_STUDY)
     chosen = candidates(records(study), request.confirm_top)
@@ -171,12 +172,9 @@ def _confirm(preparation: Preparation, phase: Phase, start_seconds: float) -> No
     set_phase(study, "confirming")
     runs_study = open_study(phase.studies, CONFIRMATION_STUDY)
     seeds = confirmation_seeds(request.seed, request.confirm_seeds)
-    budget = math.inf
-    if request.time_budget is not None:
-        reserved = end_seconds(preparation.dataset, preparation.space.settings({}), start_seconds)
-        budget = request.time_budget - reserved
-        if time.monotonic() >= preparation.started + budget:
-            return
+    deadline = preparation.started + (math.inf if request.time_budget is None else request.time_budget - end_seconds)
+    if time.monotonic() >= deadline:
+        return
     wanted = enqueue(runs_study, chosen, seeds)
     if request.resources.max_disk is not None:
         to_come = sum(run.fate in ("waiting", "running") for run in records(runs_study))
@@ -189,7 +187,7 @@ def _confirm(preparation: Preparation, phase: Phase, start_seconds: float) -> No
         sampler=RandomSampler(seed=request.seed),  # never asked: every run is enqueued with its setting
         scheduler=None,
         wanted=wanted,
-        deadline=lambda _: preparation.started + budget,
+        deadline=lambda _: deadline,
     )
     add_session(study, "confirm", end, time.monotonic() - before)
 

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from tests.export.made_up import SETTINGS, encoded, made_up_reviews
 from tune_sentiment.config import TrainSettings
+from tune_sentiment.data.dataset import Split
 from tune_sentiment.data.vocabulary import Vocabulary, tokenize
 from tune_sentiment.errors import BundleError
 from tune_sentiment.export.bundle import FILES, read_bundle, write_bundle
@@ -98,13 +99,18 @@ def test_its_config_says_all_that_another_program_needs(bundle: Path, vocabulary
     assert json.loads((bundle / "metrics.json").read_text())["validation"]["loss"] == 0.25
 
 
-def test_in_a_fresh_process_the_validation_loss_is_the_recorded_one(
-    bundle: Path, weights: Weights, vocabulary: Vocabulary
-) -> None:
+def measured(weights: Weights, vocabulary: Vocabulary) -> tuple[Split, float]:
+    """A validation split, and the loss that a model has on it in this process."""
     validation = encoded(made_up_reviews(100, seed=7), vocabulary)
     model = build_model(SETTINGS, vocabulary.size)
     model.load_state_dict(weights)
-    recorded = evaluate(model, validation, SETTINGS).loss
+    return validation, evaluate(model, validation, SETTINGS).loss
+
+
+def test_in_a_fresh_process_the_validation_loss_is_the_recorded_one(
+    bundle: Path, weights: Weights, vocabulary: Vocabulary
+) -> None:
+    validation, recorded = measured(weights, vocabulary)
     arrays = bundle.parent / "validation.npz"
     np.savez(arrays, ids=validation.token_ids, offsets=validation.offsets, labels=validation.labels)
     code = """
@@ -128,10 +134,7 @@ print(repr(evaluate(bundle.build_model(), split, bundle.settings).loss))
 def test_a_loss_that_a_gpu_recorded_may_be_off_by_what_its_order_of_adding_makes_and_no_more(
     bundle: Path, weights: Weights, vocabulary: Vocabulary
 ) -> None:
-    validation = encoded(made_up_reviews(100, seed=7), vocabulary)
-    model = build_model(SETTINGS, vocabulary.size)
-    model.load_state_dict(weights)
-    recorded = evaluate(model, validation, SETTINGS).loss
+    validation, recorded = measured(weights, vocabulary)
     check_in_fresh_process(bundle, validation, recorded, TOLERANCE)
     check_in_fresh_process(bundle, validation, recorded + 1e-5, GPU_TOLERANCE)
     for off, tolerance in ((1e-5, TOLERANCE), (1e-3, GPU_TOLERANCE)):

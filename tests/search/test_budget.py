@@ -6,7 +6,7 @@ import pytest
 from tune_sentiment.config import TrainSettings
 from tune_sentiment.data.dataset import Split, load_dataset
 from tune_sentiment.search import budget
-from tune_sentiment.search.budget import EXPORT_SECONDS, SCORED_PER_SECOND, end_seconds
+from tune_sentiment.search.budget import EXPORT_SECONDS, SCORED_PER_SECOND, seconds_of_end
 
 
 def long_reviews(count: int) -> Split:
@@ -24,5 +24,5 @@ def test_the_words_that_are_read_are_paid_for_twice(
     object.__setattr__(dataset, "validation", long_reviews(count))
     monkeypatch.setattr(budget, "this_machine", lambda: type("Machine", (), {"cpus": cpus}))
     settings = TrainSettings(seq_length=200)
-    assert end_seconds(dataset, settings, 1.0) == pytest.approx(EXPORT_SECONDS + scoring)
-    assert end_seconds(dataset, settings, 20.0) == pytest.approx(20.0 + scoring)
+    assert seconds_of_end(dataset, settings, 1.0) == pytest.approx(EXPORT_SECONDS + scoring)
+    assert seconds_of_end(dataset, settings, 20.0) == pytest.approx(20.0 + scoring)

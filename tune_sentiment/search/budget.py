@@ -24,7 +24,7 @@ SCORED_PER_SECOND = 80_000
 """Words that a core scores in a second, with a model of the course's size."""
 
 
-def end_seconds(dataset: Dataset, settings: TrainSettings, start_seconds: float) -> float:
+def seconds_of_end(dataset: Dataset, settings: TrainSettings, start_seconds: float) -> float:
     """Return the part of a time budget that is kept for what comes after the last trial.
 
     That is to score the winner and the course's setting on the test set, and the bundle twice on the validation set.

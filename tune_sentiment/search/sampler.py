@@ -98,8 +98,9 @@ class StudySearch(OptunaSearch):
         self._distributions: dict[tuple[str, BaseDistribution], BaseDistribution] = {}
         self._losses: Counter[tuple[int, bool]] = Counter()
         self.stop_reason: Callable[[], str] = lambda: "asha"
-        self.time_is_up: Callable[[], bool] = lambda: False
         """Why a trial that is stopped at this moment is stopped."""
+        self.time_is_up: Callable[[], bool] = lambda: False
+        """Whether it is too late for a trial to begin."""
         self.error_of: Callable[[str], str] = lambda trial_id: ""
         """What Ray says of the loss of a trial's process."""
         self.ran: Callable[[str], bool] = lambda trial_id: True
