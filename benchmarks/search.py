@@ -18,9 +18,11 @@ from statistics import median
 from typing import Any
 
 import numpy as np
+import optuna
 import yaml
 
 from benchmarks.peers.measuring import Measured, events_of_ours, measured, watched
+from benchmarks.peers.space import setting_of
 from tune_sentiment.data.dataset import Split, left_pad, load_dataset
 from tune_sentiment.search.rungs import rungs
 
@@ -38,9 +40,9 @@ PEERS = {
 OURS = {
     "ours": ("tune_sentiment", "auto"),
     "ours_float32": ("tune_sentiment", "float32"),
-    "ours_at_their_rungs": ("benchmarks.peers.ours_at_their_rungs", "auto"),
+    "ours_as_they_do": ("benchmarks.peers.ours_as_they_do", "auto"),
 }
-"""The command, and the precision asked for."""
+"""The command, and the precision asked for; the last one stops at the peers' rungs and tries what they are given."""
 WORKERS = 2
 REDUCTION_FACTOR = 3
 """Of the peers' ASHA, whose first rung is ours: a third goes on there and at each one above."""
@@ -61,7 +63,7 @@ def space_of(source: str) -> tuple[dict[str, tuple[str, float, float]], dict[str
 
 
 def job_of(source: str, trials: int, folder: Path) -> dict[str, Any]:
-    """Encode the reviews for the peers, and return what every peer is told."""
+    """Encode the reviews for the peers, and return what every peer is told; `settings` is what all begin with."""
     dataset = load_dataset(source)
     space, fixed = space_of(source)
     arrays: dict[str, Any] = {"vocab_size": dataset.vocabulary.size}
@@ -76,7 +78,7 @@ def job_of(source: str, trials: int, folder: Path) -> dict[str, Any]:
         "trials": trials,
         "workers": WORKERS,
         "space": space,
-        "course": {name: fitted(value, *space[name]) for name, value in COURSE.items()},
+        "settings": [{name: fitted(value, *space[name]) for name, value in COURSE.items()}],
         "max_steps": max_steps,
         "steps_of_ours": steps_of_ours,
         "grace_period": rungs(steps_of_ours, fixed["report_every"])[0],
@@ -94,6 +96,14 @@ def fitted(value: float, kind: str, low: float, high: float) -> float:
     """Return the course's value, or the nearest in the range."""
     near = min(max(value, low), high)
     return near if kind == "log_float" else int(near)
+
+
+def drawn(job: dict[str, Any], seed: int) -> dict[str, Any]:
+    """Return `job` with a setting for each of its trials: the course's, then one list of random ones for all peers."""
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=seed))
+    others = [setting_of(study.ask(), job["space"]) for _ in range(job["trials"] - 1)]
+    return {**job, "settings": job["settings"] + others}
 
 
 def run(peer: str, source: str, job: dict[str, Any], seed: int, target: float) -> Measured:
@@ -181,6 +191,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=1)
     parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--target", type=float, default=0.60, help="a validation loss to reach")
+    parser.add_argument("--same-settings", action="store_true", help="give all but `ours` one list of settings to try")
     parser.add_argument("--no-results", action="store_true", help="print only, leave RESULTS.md alone")
     options = parser.parse_args()
     if options.data != "demo" and not Path(options.data).exists():
@@ -193,8 +204,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="peers-") as place:
         job = job_of(options.data, options.trials, Path(place))
         for seed in range(options.first_seed, options.first_seed + options.repeats):
+            told = drawn(job, seed) if options.same_settings else job
             for peer in peers:
-                found[peer].append(run(peer, options.data, job, seed, options.target))
+                found[peer].append(run(peer, options.data, told, seed, options.target))
                 print(peer, seed, found[peer][-1], file=sys.stderr, flush=True)
     text = table(found, options.target)
     print(text)

@@ -10,7 +10,7 @@ import pytest
 from benchmarks.overhead import without_ray
 from benchmarks.replay import Curves, load, replay
 from benchmarks.sampler import POLICIES
-from benchmarks.search import job_of
+from benchmarks.search import drawn, job_of
 from benchmarks.sleeping import bench
 from tune_sentiment.search import rungs
 from tune_sentiment.search.study import SEARCH_STUDY, open_study, records
@@ -66,13 +66,21 @@ def test_every_benchmark_fits_the_package_as_it_is(name: str) -> None:
 def test_the_peers_are_told_numbers_that_ours_has(tmp_path: Path) -> None:
     job = job_of("demo", trials=2, folder=tmp_path)
     assert 0 < job["grace_period"] < job["max_steps"] and job["grace_period"] % job["report_every"] == 0
-    assert Path(job["arrays"]).exists() and set(job["course"]) == set(job["space"])
+    assert Path(job["arrays"]).exists() and [set(setting) for setting in job["settings"]] == [set(job["space"])]
 
 
 def test_ours_can_be_timed_at_the_rungs_of_the_peers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     job = job_of("demo", trials=2, folder=tmp_path)
     monkeypatch.setenv("PEER_JOB", json.dumps(job))
     monkeypatch.setattr(rungs, "LADDER", rungs.LADDER)
-    importlib.import_module("benchmarks.peers.ours_at_their_rungs").set_rungs()
+    importlib.import_module("benchmarks.peers.ours_as_they_do").set_rungs()
     (rung,) = rungs.ladder(job["steps_of_ours"], job["report_every"])
     assert rung == (job["grace_period"], pytest.approx(1 / 3))
+
+
+def test_every_peer_can_be_given_the_same_settings(tmp_path: Path) -> None:
+    job = job_of("demo", trials=5, folder=tmp_path)
+    settings = drawn(job, seed=3)["settings"]
+    assert settings[:1] == job["settings"] and len({str(one) for one in settings}) == 5
+    assert settings == drawn(job, seed=3)["settings"] != drawn(job, seed=4)["settings"]
+    assert all(low <= one[name] <= high for one in settings for name, (_, low, high) in job["space"].items())

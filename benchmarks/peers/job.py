@@ -16,7 +16,7 @@ from tests.course import CourseRNN, course_loop, loader
 torch.set_num_threads(1)
 
 JOB: dict[str, Any] = json.loads(os.environ["PEER_JOB"])
-"""arrays, events, folder: paths; trials, seed, workers; max_steps, report_every, epochs, batch_size; space; course."""
+"""Paths: arrays, events, folder; numbers; space; settings: those to try first. See `job_of` in benchmarks/search.py."""
 
 
 def measured_losses(number: str, setting: dict[str, Any]) -> Iterator[tuple[int, float, CourseRNN]]:

@@ -13,16 +13,12 @@ from optuna.study import MaxTrialsCallback
 from optuna.trial import TrialState
 
 from benchmarks.peers.job import JOB, measured_losses
+from benchmarks.peers.space import setting_of
 
 
 def objective(trial: optuna.Trial) -> float:
     """Train one setting; return its last validation loss."""
-    setting = {
-        name: trial.suggest_float(name, low, high, log=True)
-        if kind == "log_float"
-        else trial.suggest_int(name, low, high, log=kind == "log_int")
-        for name, (kind, low, high) in JOB["space"].items()
-    }
+    setting = setting_of(trial, JOB["space"])
     last = float("nan")
     for step, val_loss, _ in measured_losses(str(trial.number), setting):
         last = val_loss
@@ -55,7 +51,8 @@ def storage() -> JournalStorage:
 def main(peer: str) -> None:
     """Make the study, and start the workers."""
     study = optuna.create_study(study_name="peer", storage=storage(), direction="minimize")
-    study.enqueue_trial(JOB["course"])
+    for setting in JOB["settings"]:
+        study.enqueue_trial(setting)
     command = [sys.executable, "-m", "benchmarks.peers.plain_optuna", peer]
     workers = [subprocess.Popen([*command, str(JOB["seed"] + index)]) for index in range(JOB["workers"])]
     codes = [worker.wait() for worker in workers]

@@ -40,7 +40,7 @@ def main() -> None:
         tune_config=tune.TuneConfig(
             metric="val_loss",
             mode="min",
-            search_alg=OptunaSearch(points_to_evaluate=[JOB["course"]], seed=JOB["seed"]),
+            search_alg=OptunaSearch(points_to_evaluate=JOB["settings"], seed=JOB["seed"]),
             scheduler=ASHAScheduler(
                 time_attr="step",
                 max_t=JOB["max_steps"],

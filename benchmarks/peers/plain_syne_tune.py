@@ -29,7 +29,7 @@ def main() -> None:
             reduction_factor=JOB["reduction_factor"],
             do_minimize=True,
             random_seed=JOB["seed"],
-            points_to_evaluate=[JOB["course"]],
+            points_to_evaluate=JOB["settings"],
         ),
         stop_criterion=StoppingCriterion(max_num_trials_finished=JOB["trials"] - 1),  # it stops at one more
         n_workers=JOB["workers"],
