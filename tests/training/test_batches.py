@@ -1,9 +1,11 @@
 """The order of reviews: complete, repeatable, random, and even in length."""
 
 import numpy as np
+import pytest
 
 from tests.training.conftest import make_split
 from tune_sentiment.config import TrainSettings
+from tune_sentiment.data.dataset import Split
 from tune_sentiment.training.batches import EVALUATION_WORDS, epoch_batches, evaluation_batches, padded, steps_per_epoch
 
 SETTINGS = TrainSettings(batch_size=8, seq_length=15)
@@ -55,3 +57,16 @@ def test_batches_are_cut_to_their_longest_review_but_not_for_the_courses_loop() 
     longest = split.lengths(15)[:3].max()
     assert padded(split, indices, SETTINGS).shape == (3, longest)
     assert padded(split, indices, SETTINGS.model_copy(update={"carry_hidden": True})).shape == (3, 15)
+
+
+@pytest.mark.parametrize(("seq_length", "most"), [(15, 15), (40, 20), (60, 20), (200, 25), (1000, 25)])
+def test_batches_have_few_different_lengths_and_little_padding(seq_length: int, most: int) -> None:
+    settings = SETTINGS.model_copy(update={"seq_length": seq_length})
+    split = Split(
+        token_ids=np.ones(sum(range(1, 1101)), dtype=np.int32),
+        offsets=np.cumsum([0, *range(1, 1101)]),
+        labels=np.zeros(1100, dtype=np.int8),
+    )
+    longest = {index + 1: padded(split, np.array([0, index]), settings).shape[1] for index in range(1100)}
+    assert len(set(longest.values())) == most and max(longest.values()) == seq_length
+    assert all(min(words, seq_length) <= length < words + seq_length / 25 + 1 for words, length in longest.items())

@@ -15,6 +15,10 @@ EVALUATION_WORDS = 6_400
 
 Of 1,600 to 25,600, this was the fastest at the course's setting, by up to 9 %."""
 
+LENGTHS = 25
+"""Different lengths of a batch. oneDNN compiles the LSTM for each, layer by layer, forwards and backwards, which takes
+as long as a step at small sizes, and keeps few of them (see `training.processor`)."""
+
 
 def steps_per_epoch(num_reviews: int, batch_size: int) -> int:
     """Return the steps of one pass over `num_reviews`, the ragged last batch counted."""
@@ -48,8 +52,8 @@ def evaluation_batches(split: Split, settings: TrainSettings) -> list[NDArray[np
     batches = []
     end = len(order)
     while end > 0:  # from the longest down, since the longest of a batch sets its size
-        longest = max(1, int(lengths[order[end - 1]]))
-        start = max(0, end - max(1, EVALUATION_WORDS // longest))
+        length = _padded_length(int(lengths[order[end - 1]]), settings.seq_length)
+        start = max(0, end - max(1, EVALUATION_WORDS // length))
         batches.append(order[start:end])
         end = start
     return batches
@@ -58,10 +62,20 @@ def evaluation_batches(split: Split, settings: TrainSettings) -> list[NDArray[np
 def padded(split: Split, indices: NDArray[np.int64], settings: TrainSettings) -> torch.Tensor:
     """Return the word ids of the reviews `indices`, int32 (len(indices), length), left-padded with 0.
 
-    `length` is that of the longest of them, cut to `seq_length`; with `carry_hidden` it is always `seq_length`.
+    `length` is that of the longest of them, rounded up to one of LENGTHS and cut to `seq_length`; with `carry_hidden`
+    it is always `seq_length`.
     """
-    length = settings.seq_length if settings.carry_hidden else None
+    length = settings.seq_length
+    if not settings.carry_hidden:
+        words = split.offsets[indices + 1] - split.offsets[indices]
+        length = _padded_length(int(words.max(initial=1)), settings.seq_length)
     return torch.from_numpy(left_pad(split, indices, settings.seq_length, length))
+
+
+def _padded_length(longest: int, seq_length: int) -> int:
+    """Return the length of a batch whose longest review has `longest` words."""
+    unit = -(-seq_length // LENGTHS)
+    return min(max(1, -(-longest // unit)) * unit, seq_length)
 
 
 def _cut(order: NDArray[np.int64], size: int) -> list[NDArray[np.int64]]:
