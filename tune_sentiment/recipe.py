@@ -11,6 +11,7 @@ from pathlib import Path
 from optuna.samplers import RandomSampler
 
 from tune_sentiment.errors import InterruptedSearch, NothingUsableError, StudyError
+from tune_sentiment.export.fresh_process import FreshProcess
 from tune_sentiment.export.winner import export_run, score_on_test
 from tune_sentiment.preparation import Preparation, make_plan, resume_command
 from tune_sentiment.results.leaderboard import write_csv
@@ -20,7 +21,7 @@ from tune_sentiment.search.checkpoints import KEPT, CheckpointSweeper, bytes_of_
 from tune_sentiment.search.cluster import Joined
 from tune_sentiment.search.confirm import COURSE_TRIAL, candidates, confirmation_seeds, enqueue
 from tune_sentiment.search.metrics import exported_metrics
-from tune_sentiment.search.outcome import TEST_SCORES, add_session, read_outcome, runs_of, score_key, set_phase
+from tune_sentiment.search.outcome import TEST_SCORES, add_session, lowest, read_outcome, runs_of, score_key, set_phase
 from tune_sentiment.search.probe import probe_gpu
 from tune_sentiment.search.ray_dashboard import Announcement, RayDashboard
 from tune_sentiment.search.raylet import watched_raylet
@@ -108,7 +109,10 @@ def run(
         _stop_if_interrupted(preparation, interruption, studies)
         _confirm(preparation, phase, kept)
         _stop_if_interrupted(preparation, interruption, studies)
-    return finish(preparation, studies)
+        process = FreshProcess()
+        process.start()  # it gets ready while Ray ends
+    with process:
+        return finish(preparation, studies, process)
 
 
 def _search(preparation: Preparation, phase: Phase, start_seconds: float, end_seconds: float) -> None:
@@ -192,8 +196,10 @@ def _confirm(preparation: Preparation, phase: Phase, end_seconds: float) -> None
     add_session(study, "confirm", end, time.monotonic() - before)
 
 
-def finish(preparation: Preparation, studies: Studies) -> Outcome:
+def finish(preparation: Preparation, studies: Studies, process: FreshProcess) -> Outcome:
     """Score the winner and the course's setting on the test set, export the winner, write the report.
+
+    `process` is what checks the exported bundle.
 
     Raises:
         NothingUsableError: if there is no trial to export.
@@ -223,15 +229,17 @@ def finish(preparation: Preparation, studies: Studies) -> Outcome:
         runs = [*winner_runs, *([outcome.records[0]] if winner.trial and outcome.records[0].best_val_loss else [])]
     settings = {score_key(run): space.settings(run.setting) for run in runs}
     score_on_test(study=study, runs_study=runs_study, runs=runs, settings=settings, dataset=dataset, folder=folder)
-    export_again(preparation, folder.bundle, None)
+    export_again(preparation, folder.bundle, None, process)
     set_phase(study, "done")
     return _write_results(preparation, studies)
 
 
-def export_again(preparation: Preparation, out: Path, trial: int | None, *, onnx: bool = False) -> Path:
+def export_again(
+    preparation: Preparation, out: Path, trial: int | None, process: FreshProcess, *, onnx: bool = False
+) -> Path:
     """Export the winner of a search that has one, or the best weights of its trial `trial`, to `out`.
 
-    onnx: write model.onnx too, and check it.
+    process: what checks the bundle. onnx: write model.onnx too, and check it.
 
     Raises:
         StudyError: if there is no winner yet, or no checkpoint of the trial.
@@ -261,13 +269,9 @@ def export_again(preparation: Preparation, out: Path, trial: int | None, *, onnx
         dataset=preparation.dataset,
         outcome=outcome,
         test=study.user_attrs.get(TEST_SCORES, {}).get(score_key(run)),
+        process=process,
         onnx=onnx,
     )
-
-
-def lowest(runs: Sequence[TrialRecord]) -> TrialRecord:
-    """Return the run with the lowest validation loss."""
-    return min(runs, key=lambda run: math.inf if run.best_val_loss is None else run.best_val_loss)
 
 
 def _write_results(preparation: Preparation, studies: Studies) -> Outcome:

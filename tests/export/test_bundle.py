@@ -5,10 +5,12 @@ import os
 import stat
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import pytest
 import torch
 from hypothesis import HealthCheck, given
@@ -21,6 +23,7 @@ from tune_sentiment.data.dataset import Split
 from tune_sentiment.data.vocabulary import Vocabulary, tokenize
 from tune_sentiment.errors import BundleError
 from tune_sentiment.export.bundle import FILES, read_bundle, write_bundle
+from tune_sentiment.export.fresh_process import FreshProcess
 from tune_sentiment.export.winner import GPU_TOLERANCE, TOLERANCE, check_in_fresh_process
 from tune_sentiment.training.evaluation import evaluate
 from tune_sentiment.training.model import build_model
@@ -135,11 +138,41 @@ def test_a_loss_that_a_gpu_recorded_may_be_off_by_what_its_order_of_adding_makes
     bundle: Path, weights: Weights, vocabulary: Vocabulary
 ) -> None:
     validation, recorded = measured(weights, vocabulary)
-    check_in_fresh_process(bundle, validation, recorded, TOLERANCE)
-    check_in_fresh_process(bundle, validation, recorded + 1e-5, GPU_TOLERANCE)
+
+    def check(expected: float, tolerance: float) -> None:
+        with FreshProcess() as process:
+            check_in_fresh_process(bundle, validation, expected, tolerance, process)
+
+    check(recorded, TOLERANCE)
+    check(recorded + 1e-5, GPU_TOLERANCE)
     for off, tolerance in ((1e-5, TOLERANCE), (1e-3, GPU_TOLERANCE)):
         with pytest.raises(BundleError, match="must give the recorded validation loss"):
-            check_in_fresh_process(bundle, validation, recorded + off, tolerance)
+            check(recorded + off, tolerance)
+
+
+def test_a_fresh_process_says_what_is_wrong_with_a_bundle(
+    tmp_path: Path, weights: Weights, vocabulary: Vocabulary
+) -> None:
+    validation, _ = measured(weights, vocabulary)
+    with FreshProcess() as process, pytest.raises(BundleError, match=r"must load in a fresh process: .*no bundle"):
+        process.validation_loss(tmp_path / "no bundle", validation)
+
+
+def test_a_fresh_process_that_is_not_needed_ends_with_who_started_it(tmp_path: Path) -> None:
+    code = """
+import os, sys
+from tune_sentiment.export.fresh_process import FreshProcess
+process = FreshProcess()
+process.start()
+print(process._process.pid, flush=True)
+os._exit(1)  # as when it is killed
+"""
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    pid = int(answer.stdout)
+    ended = time.monotonic() + 30
+    while psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE:
+        assert time.monotonic() < ended
+        time.sleep(0.1)
 
 
 def rewrite(folder: Path, weights: Weights, vocabulary: Vocabulary, **changes: Any) -> Path:

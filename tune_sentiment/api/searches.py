@@ -225,9 +225,12 @@ def export(
         from tune_sentiment.export.onnx_file import require_onnx
 
         require_onnx()
+    from tune_sentiment.export.fresh_process import FreshProcess
     from tune_sentiment.recipe import export_again
 
-    return export_again(prepare(name=experiment, storage=storage, resume=True), Path(out), trial, onnx=onnx)
+    preparation = prepare(name=experiment, storage=storage, resume=True)
+    with FreshProcess() as process:
+        return export_again(preparation, Path(out), trial, process, onnx=onnx)
 
 
 def list_searches(storage: str = DEFAULT_STORAGE) -> list[dict[str, Any]]:

@@ -64,6 +64,7 @@ def main() -> None:
     except (BrokenPipeError, SystemExit):  # SystemExit is Typer's answer to a closed pipe, as of `| head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python's own last flush fails, too
         code = 0
+    gc.freeze()  # Python looks through all that is left, once more, as it ends: 0.8 s after a search
     sys.exit(code or 0)
 
 

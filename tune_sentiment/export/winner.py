@@ -1,14 +1,10 @@
 """Turn a search's winner into a bundle: score it on the test set, export it, check what was exported."""
 
-import subprocess
-import sys
-import tempfile
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import optuna
 import torch
 
@@ -16,6 +12,7 @@ from tune_sentiment.config import TrainSettings
 from tune_sentiment.data.dataset import Dataset, Split
 from tune_sentiment.errors import BundleError, StudyError
 from tune_sentiment.export.bundle import write_bundle
+from tune_sentiment.export.fresh_process import FreshProcess
 from tune_sentiment.export.scoring import Scores, score
 from tune_sentiment.export.weights import expected_shapes, rebuild
 from tune_sentiment.search.folder import SearchFolder
@@ -85,11 +82,13 @@ def export_run(
     dataset: Dataset,
     outcome: Outcome,
     test: Mapping[str, Any] | None,
+    process: FreshProcess,
     onnx: bool = False,
 ) -> Path:
     """Write the bundle of one run to `out`, check it in a fresh process, and return `out`.
 
-    test: the run's scores on the test set, where it was scored. onnx: whether to write model.onnx too.
+    test: the run's scores on the test set, where it was scored. process: what checks the bundle. onnx: whether to write
+    model.onnx too.
 
     Raises:
         BundleError: if the reloaded bundle does not give the recorded validation loss, or model.onnx the same answers.
@@ -112,31 +111,19 @@ def export_run(
     )
     assert run.best_val_loss is not None
     tolerance = GPU_TOLERANCE if run.on_gpu else TOLERANCE
-    check_in_fresh_process(out, dataset.validation, run.best_val_loss, tolerance)
+    check_in_fresh_process(out, dataset.validation, run.best_val_loss, tolerance, process)
     return out
 
 
-def check_in_fresh_process(bundle: Path, validation: Split, expected_loss: float, tolerance: float) -> None:
+def check_in_fresh_process(
+    bundle: Path, validation: Split, expected_loss: float, tolerance: float, process: FreshProcess
+) -> None:
     """Load `bundle` in a new Python process and compare its validation loss with the recorded one.
 
     Raises:
         BundleError: if they differ by more than `tolerance`, or the process fails.
     """
-    with tempfile.TemporaryDirectory() as folder:
-        arrays = Path(folder) / "validation.npz"
-        np.savez(arrays, token_ids=validation.token_ids, offsets=validation.offsets, labels=validation.labels)
-        answer = subprocess.run(
-            [sys.executable, "-m", "tune_sentiment.export.reload", str(bundle), str(arrays)],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-    if answer.returncode != 0:
-        raise BundleError(
-            f"a bundle must load in a fresh process: {bundle} did not ({answer.stderr.strip()[-300:]}): "
-            "please report this."
-        )
-    loss = float(answer.stdout)
+    loss = process.validation_loss(bundle, validation)
     if abs(loss - expected_loss) > tolerance:
         raise BundleError(
             f"a reloaded bundle must give the recorded validation loss {expected_loss:.7f}: {bundle} gives {loss:.7f}: "

@@ -1,6 +1,7 @@
 """Read a whole search back out of its folder: the study is all it takes."""
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -100,6 +101,11 @@ def runs_of(setting: ConfirmedSetting, runs: tuple[TrialRecord, ...]) -> list[Tr
     """Return the confirmation runs of `setting`, in the order of its seeds."""
     own = {run.seed: run for run in runs if run.source_trial == setting.trial and run.fate == "complete"}
     return [own[seed] for seed in setting.seeds if seed in own]
+
+
+def lowest(runs: Sequence[TrialRecord]) -> TrialRecord:
+    """Return the run with the lowest validation loss."""
+    return min(runs, key=lambda run: math.inf if run.best_val_loss is None else run.best_val_loss)
 
 
 def score_key(run: TrialRecord) -> str:
