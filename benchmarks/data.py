@@ -13,6 +13,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from benchmarks.recording import add_option, recorded
+
 if TYPE_CHECKING:
     from tune_sentiment.config import TrainSettings
     from tune_sentiment.data.vocabulary import Vocabulary
@@ -181,13 +183,15 @@ def main() -> None:
     parser.add_argument("--reviews", type=int, default=25_000, help="how many to predict")
     parser.add_argument("--alone", type=int, default=200, help="how many the course's way predicts in a round")
     parser.add_argument("--only", choices=["starts", "growth", "predict"])
+    add_option(parser)
     options = parser.parse_args()
-    if options.only in (None, "starts"):
-        print_starts(options.source, options.rounds)
-    if options.only in (None, "growth"):
-        print_growth(options.source)
-    if options.only in (None, "predict"):
-        print_predict(options.source, options.rounds, options.reviews, options.alone)
+    with recorded("data", options):
+        if options.only in (None, "starts"):
+            print_starts(options.source, options.rounds)
+        if options.only in (None, "growth"):
+            print_growth(options.source)
+        if options.only in (None, "predict"):
+            print_predict(options.source, options.rounds, options.reviews, options.alone)
 
 
 if __name__ == "__main__":

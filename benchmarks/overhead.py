@@ -18,6 +18,7 @@ from contextlib import contextmanager
 
 import numpy as np
 
+from benchmarks.recording import add_option, recorded
 from benchmarks.sleeping import Bench, Bookkeeping, bench, sleeping
 from tune_sentiment.data.dataset import Split
 from tune_sentiment.search import run
@@ -123,10 +124,12 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=30.0, help="of measuring, for `slots`")
     parser.add_argument("--ray", action="store_true", help="`growth` through all of Ray")
     parser.add_argument("--profile", action="store_true", help="print what took the driver's time")
+    add_option(parser)
     options = parser.parse_args()
-    with bench(options.slots) as one, profiled(options.profile):
-        MEASURES[options.what](one, options)
-    print(f"peak memory of the driver: {peak_memory() / 1e6:,.0f} MB")
+    with recorded("overhead", options):
+        with bench(options.slots) as one, profiled(options.profile):
+            MEASURES[options.what](one, options)
+        print(f"peak memory of the driver: {peak_memory() / 1e6:,.0f} MB")
 
 
 @contextmanager

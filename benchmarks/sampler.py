@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from ray.tune.schedulers import AsyncHyperBandScheduler
 from ray.tune.search.optuna import OptunaSearch
 
+from benchmarks.recording import add_option, recorded
 from benchmarks.replay import Curves, Policy, load, own, replay, use_fast_normal
 from tune_sentiment.search.distinct import DistinctTPE
 from tune_sentiment.search.sampler import METRIC, STARTUP_TRIALS, tpe
@@ -74,10 +75,10 @@ def decide(
     rungs: Sequence[tuple[int, dict[str, float], float]], patience: int, trial: Any, step: int, gain: float
 ) -> str:
     """Return whether a trial goes on after a step: ASHA's rule, but that the first `patience` at each rung do."""
-    for milestone, recorded, kept in rungs:
-        if step >= milestone and trial.trial_id not in recorded:
-            others = list(recorded.values())
-            recorded[trial.trial_id] = gain
+    for milestone, gains, kept in rungs:
+        if step >= milestone and trial.trial_id not in gains:
+            others = list(gains.values())
+            gains[trial.trial_id] = gain
             stops = len(others) >= patience and gain < np.percentile(others, (1 - kept) * 100)
             return "STOP" if stops else "CONTINUE"
     return "CONTINUE"
@@ -208,15 +209,17 @@ def table_of(workers: int, found: dict[str, NDArray[np.float64]]) -> Iterator[st
     reference = found.get("random")
     target = float(np.median(reference[:, -1])) if reference is not None else np.nan
     yield f"\n{workers} workers"
-    yield "| | at 1/8 | at 1/4 | at half of the time | at its end | quartiles at the end | random's end reached at |"
-    yield "|---|---|---|---|---|---|---|"
+    yield "| | at 1/8 | 1/4 | half | the end | quartiles there | mean there | random's end reached at |"
+    yield "|---|---|---|---|---|---|---|---|"
     for name, values in found.items():
         middle = np.nanmedian(values, axis=0)
         low, high = np.nanpercentile(values[:, -1], [25, 75])
         reached = np.flatnonzero(middle <= target)
         when = f"{(reached[0] + 1) / GRID:.0%}" if len(reached) else "never"
         at = " | ".join(f"{middle[int(GRID * share) - 1]:.4f}" for share in (1 / 8, 1 / 4, 1 / 2, 1))
-        yield f"| {name} | {at} | {low:.4f} to {high:.4f} | {when} |"
+        ends = values[:, -1]
+        mean = f"{ends.mean():.4f} +- {ends.std() / np.sqrt(len(ends)):.4f}"
+        yield f"| {name} | {at} | {low:.4f} to {high:.4f} | {mean} | {when} |"
 
 
 def draw(curves: Curves, found: dict[int, dict[str, NDArray[np.float64]]], path: Path, title: str) -> None:
@@ -255,20 +258,29 @@ def main() -> None:
     parser.add_argument("--table", default="rt")
     parser.add_argument("--workers", type=int, nargs="+", default=[2, 16, 100])
     parser.add_argument("--repeats", type=int, default=200)
-    parser.add_argument("--policies", nargs="+", choices=POLICIES, default=[policy.name for policy in MAIN])
+    parser.add_argument(
+        "--policies",
+        nargs="+",
+        choices=POLICIES,
+        default=[policy.name for policy in MAIN],
+        metavar="NAME",
+        help=f"one of {', '.join(policy.name for policy in MAIN)}, or of the others in this file",
+    )
     parser.add_argument("--like", default="", help="also the other policies whose names begin so, `ours,` or `random,`")
     parser.add_argument("--kept", type=Path, help="JSON file of regrets already replayed, added to")
     parser.add_argument("--nearest", action="store_true", help="a setting has the curve of the nearest recorded one")
     parser.add_argument("--plot", type=Path, help="PNG to draw")
+    add_option(parser)
     options = parser.parse_args()
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     warnings.filterwarnings("ignore", module="optuna")
     use_fast_normal()
     others = [policy.name for policy in (*OTHERS, *SLOW) if options.like and policy.name.startswith(options.like)]
     names = [*options.policies, *others]
-    found = measured(options, names)
-    for count, by_name in found.items():
-        print("\n".join(table_of(count, by_name)), flush=True)
+    with recorded("sampler", options):
+        found = measured(options, names)
+        for count, by_name in found.items():
+            print("\n".join(table_of(count, by_name)), flush=True)
     if options.plot:
         repeats = f"median and quartiles of {options.repeats} searches over recorded curves ({options.table})"
         draw(load(options.table, smooth=not options.nearest), found, options.plot, repeats)

@@ -12,7 +12,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -23,11 +22,11 @@ import yaml
 
 from benchmarks.peers.measuring import Measured, events_of_ours, measured, watched
 from benchmarks.peers.space import setting_of
+from benchmarks.recording import add_option, recorded
 from tune_sentiment.data.dataset import Split, left_pad, load_dataset
 from tune_sentiment.search.rungs import rungs
 
 ROOT = Path(__file__).parents[1]
-RESULTS = ROOT / "benchmarks" / "RESULTS.md"
 SYNE_TUNE = ROOT / "build" / "syne-tune"
 """Syne Tune's own folder: its dependencies would bring CUDA's libraries into our environment."""
 
@@ -192,7 +191,7 @@ def main() -> None:
     parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--target", type=float, default=0.60, help="a validation loss to reach")
     parser.add_argument("--same-settings", action="store_true", help="give all but `ours` one list of settings to try")
-    parser.add_argument("--no-results", action="store_true", help="print only, leave RESULTS.md alone")
+    add_option(parser)
     options = parser.parse_args()
     if options.data != "demo" and not Path(options.data).exists():
         print(f"skipped: {options.data} is not there: give rt-polarity with --data or in RT_POLARITY.")
@@ -201,20 +200,14 @@ def main() -> None:
     if "syne_tune" in peers:
         install_syne_tune()
     found: dict[str, list[Measured]] = {peer: [] for peer in peers}
-    with tempfile.TemporaryDirectory(prefix="peers-") as place:
+    with recorded("search", options), tempfile.TemporaryDirectory(prefix="peers-") as place:
         job = job_of(options.data, options.trials, Path(place))
         for seed in range(options.first_seed, options.first_seed + options.repeats):
             told = drawn(job, seed) if options.same_settings else job
             for peer in peers:
                 found[peer].append(run(peer, options.data, told, seed, options.target))
                 print(peer, seed, found[peer][-1], file=sys.stderr, flush=True)
-    text = table(found, options.target)
-    print(text)
-    if not options.no_results:
-        said = [Path(word).name if word == options.data else word for word in sys.argv[1:]]
-        command = " ".join(["python -m benchmarks.search", *said])
-        with RESULTS.open("a", encoding="utf-8") as results:
-            results.write(f"\n{datetime.now(UTC):%Y-%m-%d}, `{command}`:\n\n{text}\n")
+        print(table(found, options.target))
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ os.environ["OMP_NUM_THREADS"] = "1"  # before torch loads
 import numpy as np
 import torch
 
+from benchmarks.recording import add_option, recorded
 from tests.course import CourseRNN, course_loop, loader
 from tune_sentiment.config import TrainSettings
 from tune_sentiment.data.dataset import Split, assemble, left_pad
@@ -269,13 +270,15 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=2, help="steps per round")
     parser.add_argument("--setting", choices=SETTINGS, help="one of the two only")
     parser.add_argument("--memory", choices=list(WAYS.values()), help="print the peak memory of one way")
+    add_option(parser)
     options = parser.parse_args()
     torch.set_num_threads(1)
     if options.memory:
         print_peak(options.memory, options.setting, options.data)
         return
-    for name in [options.setting] if options.setting else SETTINGS:
-        compare(name, options.data, options.rounds, options.steps)
+    with recorded("step", options):
+        for name in [options.setting] if options.setting else SETTINGS:
+            compare(name, options.data, options.rounds, options.steps)
 
 
 if __name__ == "__main__":

@@ -1,18 +1,23 @@
 """The benchmarks of the search run: recorded curves are replayed, and the bookkeeping is driven without Ray."""
 
+import argparse
 import importlib
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
+import optuna
 import pytest
 
 from benchmarks.overhead import without_ray
+from benchmarks.recording import recorded
 from benchmarks.replay import Curves, load, replay
 from benchmarks.sampler import POLICIES
 from benchmarks.search import drawn, job_of
 from benchmarks.sleeping import bench
 from tune_sentiment.search import rungs
+from tune_sentiment.search.scheduler import Ladder
 from tune_sentiment.search.study import SEARCH_STUDY, open_study, records
 
 
@@ -53,6 +58,42 @@ def test_the_bookkeeping_of_a_search_runs_without_ray() -> None:
         assert one.folder.report_file.exists()
 
 
+def test_what_a_benchmark_prints_is_added_to_the_results(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    results, data = tmp_path / "RESULTS.md", tmp_path / "my reviews.csv"
+    results.write_text("# Results\n")
+    data.write_text("")
+    monkeypatch.setattr("sys.argv", ["step.py", "--data", str(data)])
+
+    def bench(*, no_results: bool) -> None:
+        with recorded("step", argparse.Namespace(no_results=no_results), results):
+            print("\nsmall: one layer\n| | ms |\n|---|---|\n| ours | 3 |\nand\nmore")
+
+    bench(no_results=True)
+    assert results.read_text() == "# Results\n"
+    bench(no_results=False)
+    head, text = results.read_text().split(":\n\n", 1)
+    assert head.startswith("# Results\n\n`python -m benchmarks.step --data 'my reviews.csv'`, 20")
+    assert "cores of" in head and "torch 2." in head
+    assert text == "- small: one layer\n\n| | ms |\n|---|---|\n| ours | 3 |\n\n- and\n- more\n"
+    assert capsys.readouterr().out.count("| ours | 3 |") == 2
+
+
+def test_a_benchmark_that_fails_leaves_the_results_alone(tmp_path: Path) -> None:
+    results = tmp_path / "RESULTS.md"
+    results.write_text("# Results\n")
+
+    def bench() -> None:
+        with recorded("step", argparse.Namespace(no_results=False), results):
+            print("half of it")
+            raise SystemExit("a peer failed")
+
+    with pytest.raises(SystemExit):
+        bench()
+    assert results.read_text() == "# Results\n"
+
+
 BENCHMARKS = sorted(path.stem for path in (Path(__file__).parents[1] / "benchmarks").glob("*.py"))
 
 
@@ -76,6 +117,24 @@ def test_ours_can_be_timed_at_the_rungs_of_the_peers(tmp_path: Path, monkeypatch
     importlib.import_module("benchmarks.peers.ours_as_they_do").set_rungs()
     (rung,) = rungs.ladder(job["steps_of_ours"], job["report_every"])
     assert rung == (job["grace_period"], pytest.approx(1 / 3))
+
+
+def test_ours_can_be_timed_with_the_rule_of_optuna(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PEER_JOB", json.dumps(job_of("demo", trials=2, folder=tmp_path)))
+    monkeypatch.setattr(Ladder, "on_result", Ladder.on_result)
+    importlib.reload(importlib.import_module("benchmarks.peers.ours_as_they_do")).stop_as_optuna_does()
+    losses = np.random.default_rng(0).permutation(20) / 20
+    study = optuna.create_study(pruner=optuna.pruners.SuccessiveHalvingPruner(min_resource=10, reduction_factor=3))
+    pruned = []
+    for loss in losses:
+        trial = study.ask()
+        trial.report(loss, 10)
+        pruned.append(trial.should_prune())
+        study.tell(trial, state=optuna.trial.TrialState.PRUNED)
+    one = Ladder([rungs.Rung(10, 1 / 3)])
+    ours = [one.on_result(SimpleNamespace(trial_id=str(index)), 10, -loss) for index, loss in enumerate(losses)]
+    assert [answer == "STOP" for answer in ours] == pruned
+    assert 10 < sum(pruned) < 20
 
 
 def test_every_peer_can_be_given_the_same_settings(tmp_path: Path) -> None:
