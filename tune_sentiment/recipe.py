@@ -19,7 +19,7 @@ from tune_sentiment.results.report import LiveReport, write_report
 from tune_sentiment.search.budget import Interruption, seconds_of_end
 from tune_sentiment.search.checkpoints import KEPT, CheckpointSweeper, bytes_of_others
 from tune_sentiment.search.cluster import Joined
-from tune_sentiment.search.confirm import COURSE_TRIAL, candidates, confirmation_seeds, enqueue
+from tune_sentiment.search.confirm import COURSE_TRIAL, candidates, confirmation_seeds, enqueue, longest_first
 from tune_sentiment.search.metrics import exported_metrics
 from tune_sentiment.search.outcome import TEST_SCORES, add_session, lowest, read_outcome, runs_of, score_key, set_phase
 from tune_sentiment.search.probe import probe_gpu
@@ -179,7 +179,7 @@ def _confirm(preparation: Preparation, phase: Phase, end_seconds: float) -> None
     deadline = preparation.started + (math.inf if request.time_budget is None else request.time_budget - end_seconds)
     if time.monotonic() >= deadline:
         return
-    wanted = enqueue(runs_study, chosen, seeds)
+    wanted = enqueue(runs_study, chosen if request.time_budget else longest_first(chosen, preparation.space), seeds)
     if request.resources.max_disk is not None:
         to_come = sum(run.fate in ("waiting", "running") for run in records(runs_study))
         _sweeper(preparation, phase, records(study), to_come).close()

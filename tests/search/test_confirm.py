@@ -4,7 +4,7 @@ from typing import Any
 
 import optuna
 
-from tune_sentiment.search.confirm import candidates, confirmation_seeds, confirmed_settings, enqueue
+from tune_sentiment.search.confirm import candidates, confirmation_seeds, confirmed_settings, enqueue, longest_first
 from tune_sentiment.search.records import TrialRecord
 from tune_sentiment.search.space import load_space
 from tune_sentiment.search.study import record_of, seed_of_trial
@@ -61,6 +61,15 @@ def test_runs_are_enqueued_seed_by_seed_and_only_once() -> None:
     runs = [record_of(one) for one in study.trials]
     assert [(run.source_trial, run.seed) for run in runs] == [(4, 11), (0, 11), (4, 12), (0, 12), (4, 13), (0, 13)]
     assert runs[0].setting["lr"] == 0.002
+
+
+def test_the_longest_runs_begin_first_where_there_is_time_for_all() -> None:
+    space = load_space("course")
+    course, _ = space.course_point()
+    small = {**course, "embedding_dim": 60, "hidden_dim": 40, "n_layers": 1}
+    deep = {**small, "n_layers": 3}
+    chosen = [trial(4, 0.3, setting=small), trial(2, 0.4, setting=deep), trial(0, 0.5, setting=course)]
+    assert [one.number for one in longest_first(chosen, space)] == [0, 2, 4]
 
 
 def test_the_winner_has_the_lowest_mean_not_the_luckiest_run() -> None:

@@ -7,6 +7,8 @@ from typing import Any
 import optuna
 
 from tune_sentiment.search.records import ConfirmedSetting, TrialRecord
+from tune_sentiment.search.resources import lstm_parameters
+from tune_sentiment.search.space import Space
 from tune_sentiment.search.study import SEED, SOURCE_TRIAL, seed_of_trial
 
 COURSE_TRIAL = 0
@@ -35,6 +37,19 @@ def candidates(trials: Sequence[TrialRecord], top: int) -> list[TrialRecord]:
     if course is not None and chosen and all(course.setting != other.setting for other in chosen):
         chosen.append(course)
     return chosen
+
+
+def longest_first(chosen: Sequence[TrialRecord], space: Space) -> list[TrialRecord]:
+    """Return `chosen` by the work of a run, most first, so that in the end no slot waits long for another's last run.
+
+    Only where there is time for all of them: where it runs out, the best setting must come first.
+    """
+
+    def work(trial: TrialRecord) -> int:
+        settings = space.settings(trial.setting)
+        return lstm_parameters(settings) * settings.seq_length * settings.epochs
+
+    return sorted(chosen, key=work, reverse=True)
 
 
 def enqueue(study: optuna.Study, chosen: Sequence[TrialRecord], seeds: Sequence[int]) -> int:

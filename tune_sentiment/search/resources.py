@@ -52,7 +52,7 @@ def parameters(settings: TrainSettings, vocab_size: int) -> int:
     """Return the number of weights of the model."""
     return (
         vocab_size * settings.embedding_dim
-        + _lstm_parameters(settings)
+        + lstm_parameters(settings)
         + settings.hidden_dim * _directions(settings)
         + 1
     )
@@ -62,7 +62,7 @@ def trial_bytes(settings: TrainSettings, vocab_size: int) -> int:
     """Estimate the peak memory in bytes of a trial's process: weights, Adam's moments, gradients and activations."""
     gates = 4 * settings.hidden_dim * _directions(settings)
     layer_inputs = _layer_inputs(settings)
-    lstm = _lstm_parameters(settings)
+    lstm = lstm_parameters(settings)
     vectors = vocab_size * settings.embedding_dim
     # Per word and layer the backward pass needs the input, the gates and the state; validation needs no more.
     per_word = settings.embedding_dim + sum(width + 2 * gates for width in layer_inputs)
@@ -80,7 +80,8 @@ def _layer_inputs(settings: TrainSettings) -> list[int]:
     return [settings.embedding_dim] + [settings.hidden_dim * _directions(settings)] * (settings.n_layers - 1)
 
 
-def _lstm_parameters(settings: TrainSettings) -> int:
+def lstm_parameters(settings: TrainSettings) -> int:
+    """Return the number of weights of the LSTM, each of which every word is multiplied with."""
     gates = 4 * settings.hidden_dim * _directions(settings)
     return sum(gates * (width + settings.hidden_dim + 2) for width in _layer_inputs(settings))
 
