@@ -17,7 +17,7 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 STUCK_SECONDS = 20.0
 """How long an interrupted search may take to stop its trials and write its results before it is given up on."""
 
-EXPORT_SECONDS = 6.0
+EXPORT_SECONDS = 8.0
 """Part of a time budget kept for the bundle and the report, at least; as long as the start took, if that was longer:
 both load the same libraries in new processes, on the same fast or slow or busy machine."""
 SCORED_PER_SECOND = 80_000
