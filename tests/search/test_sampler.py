@@ -238,7 +238,7 @@ def test_trials_left_running_are_handed_out_first_under_their_number_and_seed(tm
     first.on_trial_result("c", result(100, 0.6, 0.6))
     checkpoint = tmp_path / "ray" / "trial_00002" / "checkpoint_000000"
     checkpoint.mkdir(parents=True)
-    first.note_checkpoint("c", str(checkpoint))
+    first.note_checkpoint("c", str(checkpoint), 100)
 
     second = searcher(tmp_path)
     again = [second.suggest(name) for name in ("x", "y")]
@@ -267,17 +267,6 @@ def test_a_trial_that_waits_in_the_study_runs_with_its_setting_and_seed(tmp_path
 def test_seeds_follow_from_the_search_and_the_number(tmp_path: Path) -> None:
     assert searcher(tmp_path, seed=5).suggest("a")["seed"] == seed_of_trial(5, 0)
     assert len({seed_of_trial(seed, number) for seed in range(20) for number in range(50)}) == 1000
-
-
-def test_trials_cut_off_by_the_time_budget_are_closed_and_not_left_running(tmp_path: Path) -> None:
-    search = searcher(tmp_path)
-    search.suggest("a")
-    search.on_trial_result("a", result(100, 0.6, 0.6))
-    (closed,) = search.close_interrupted("time budget")
-    assert (closed.fate, closed.reason, closed.best_val_loss) == ("stopped", "time budget", 0.6)
-    assert search.study.trials[0].state == TrialState.PRUNED
-    search.on_trial_complete("a", result(200, 0.5, 0.5))  # too late to be heard
-    assert search.study.trials[0].intermediate_values == {100: 0.6}
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from tune_sentiment.search.ray_tune import only_named
 from tune_sentiment.search.records import TrialRecord
 from tune_sentiment.search.space import Space
 from tune_sentiment.search.storage import STORAGE, named_disk_error, names_storage_problem
-from tune_sentiment.search.study import CHECKPOINT, SEED, SUMMARY, record_of, seed_of_trial, unfinished
+from tune_sentiment.search.study import CHECKPOINT, KEPT_STEP, SEED, SUMMARY, record_of, seed_of_trial, unfinished
 
 with only_named("pandas", "ray.data"):
     from ray.tune.search.optuna import OptunaSearch
@@ -230,16 +230,18 @@ class StudySearch(OptunaSearch):
         folder.mkdir(exist_ok=True)
         (folder / f"{self.study.study_name}_{trial.number:05d}.txt").write_text(details, encoding="utf-8")
 
-    def note_checkpoint(self, trial_id: str, path: str) -> None:
-        """Write down where the trial's last checkpoint is."""
+    def note_checkpoint(self, trial_id: str, path: str, step: int) -> None:
+        """Write down where the trial's last checkpoint is, and of which step."""
         self._ot_trials[trial_id].set_user_attr(CHECKPOINT, self._folder.relative(path))
+        self._ot_trials[trial_id].set_user_attr(KEPT_STEP, step)
 
     def close_interrupted(self, reason: str) -> list[TrialRecord]:
         """Tell the study that every trial still running was stopped for `reason`, and return them."""
         closed = []
         for frozen in unfinished(self.study):
             trial = Trial(self.study, frozen._trial_id)
-            trial.set_user_attr(SUMMARY, {**frozen.user_attrs.get(SUMMARY, {}), "reason": reason})
+            kept = {KEPT_STEP: frozen.user_attrs.get(KEPT_STEP, 0), "reason": reason}
+            trial.set_user_attr(SUMMARY, {**frozen.user_attrs.get(SUMMARY, {}), **kept})
             self.study.tell(trial, state=TrialState.PRUNED)
             closed.append(record_of(self.study._storage.get_trial(frozen._trial_id)))
         return closed

@@ -1,5 +1,6 @@
 """The study: the whole truth about what was tried, in Optuna's journal."""
 
+import math
 import platform
 import subprocess
 from collections.abc import Sequence
@@ -146,7 +147,9 @@ def record_of(trial: FrozenTrial) -> TrialRecord:
     """Return one trial of a study as a plain value."""
     summary = trial.user_attrs.get(SUMMARY, {})
     curve = tuple(sorted(trial.intermediate_values.items()))
-    best_step, best = min(curve, key=lambda point: point[1], default=(None, None))
+    # Of a trial that was cut off between reports there are no weights but those of its last checkpoint.
+    kept = [point for point in curve if point[0] <= summary.get(KEPT_STEP, math.inf)]
+    best_step, best = min(kept, key=lambda point: point[1], default=(None, None))
     reason = summary.get("reason", "")
     return TrialRecord(
         number=trial.number,
@@ -169,6 +172,8 @@ def record_of(trial: FrozenTrial) -> TrialRecord:
     )
 
 
+KEPT_STEP = "kept_step"
+"""In the summary of a trial that was cut off: the step of its last checkpoint, 0 if it has none."""
 STOPPED_REASONS = ("asha", "time budget")
 
 

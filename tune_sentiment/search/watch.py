@@ -105,7 +105,7 @@ class Watch(tune.Callback):
         self, iteration: int, trials: list[Trial], trial: Trial, checkpoint: tune.Checkpoint, **info: Any
     ) -> None:
         """Write down where the trial's checkpoint is."""
-        self._searcher.note_checkpoint(trial.trial_id, checkpoint.path)
+        self._searcher.note_checkpoint(trial.trial_id, checkpoint.path, trial.last_result["step"])
 
     def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         """Note a trial that ended."""
