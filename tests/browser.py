@@ -18,6 +18,7 @@ CHROMIUM = next(
 )
 LIMIT = 60.0
 """Seconds: all plots of a page take one or two, and as many as 30 were not enough where other tests took both cores."""
+SHOWN = "(document.body ? document.body.innerText : '')"
 
 
 class PageLeftError(Exception):
@@ -60,8 +61,8 @@ class Browser:
         assert "exceptionDetails" not in answer, answer
         return answer["result"].get("value")
 
-    def wait(self, expression: str) -> Any:
-        limit = time.monotonic() + LIMIT
+    def wait(self, expression: str, seconds: float = LIMIT) -> Any:
+        limit = time.monotonic() + seconds
         while time.monotonic() < limit:
             with suppress(PageLeftError):
                 found = self.value(expression)
@@ -70,10 +71,23 @@ class Browser:
                 self.value("new Promise((done) => setTimeout(done, 20))")
         raise AssertionError(f"never true: {expression}")
 
-    def wait_for_text(self, *texts: str) -> str:
+    def wait_for_text(self, *texts: str, seconds: float = LIMIT) -> str:
         """Wait until the page shows all of `texts`, and return all that it shows."""
-        shown = "(document.body ? document.body.innerText : '')"
-        return str(self.wait(f"{json.dumps(texts)}.every((text) => {shown}.includes(text)) && {shown}"))
+        try:
+            return str(self.wait(f"{json.dumps(texts)}.every((text) => {SHOWN}.includes(text)) && {SHOWN}", seconds))
+        except AssertionError as problem:
+            problem.add_note(f"{self.value('location.href')} shows: {self.value(SHOWN)}")
+            problem.add_note(f"its problems: {self.problems[-5:]}")
+            raise
+
+    def open_for_text(self, address: str, *texts: str) -> str:
+        """Open somebody else's page, and again where it has not shown all of `texts` by then; return all it shows."""
+        for _ in range(3):
+            self.call("Page.navigate", url="about:blank")
+            self.call("Page.navigate", url=address)
+            with suppress(AssertionError):
+                return self.wait_for_text(*texts, seconds=LIMIT / 3)
+        return self.wait_for_text(*texts)
 
 
 @contextmanager

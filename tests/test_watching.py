@@ -81,10 +81,8 @@ def test_chromium_finds_the_search_and_its_trials_in_rays_dashboard(search: Dash
     browser.value(f"{submit}.click()")
     browser.wait("!document.querySelector('[role=dialog]')")
     browser.wait_for_text("Cluster status")
-    browser.call("Page.navigate", url=f"{address}/#/jobs")
-    browser.wait_for_text(f"--name {NAME}", "RUNNING")
-    browser.call("Page.navigate", url=f"{address}/#/actors")
-    browser.wait_for_text("ReviewTrainable", f"{NAME}, search: trials from 0 on", "ALIVE")
+    browser.open_for_text(f"{address}/#/jobs", f"--name {NAME}", "RUNNING")
+    browser.open_for_text(f"{address}/#/actors", "ReviewTrainable", f"{NAME}, search: trials from 0 on", "ALIVE")
 
 
 class Prometheus:
