@@ -196,16 +196,17 @@ def main() -> None:
     if options.data != "demo" and not Path(options.data).exists():
         print(f"skipped: {options.data} is not there: give rt-polarity with --data or in RT_POLARITY.")
         return
+    source = options.data if options.data == "demo" else str(Path(options.data).resolve())  # ours starts elsewhere
     peers = options.peer or [*OURS, *PEERS]
     if "syne_tune" in peers:
         install_syne_tune()
     found: dict[str, list[Measured]] = {peer: [] for peer in peers}
     with recorded("search", options), tempfile.TemporaryDirectory(prefix="peers-") as place:
-        job = job_of(options.data, options.trials, Path(place))
+        job = job_of(source, options.trials, Path(place))
         for seed in range(options.first_seed, options.first_seed + options.repeats):
             told = drawn(job, seed) if options.same_settings else job
             for peer in peers:
-                found[peer].append(run(peer, options.data, told, seed, options.target))
+                found[peer].append(run(peer, source, told, seed, options.target))
                 print(peer, seed, found[peer][-1], file=sys.stderr, flush=True)
         print(table(found, options.target))
 
