@@ -101,7 +101,7 @@ def run(
             time_budget=preparation.request.time_budget,
             trial_timeout=preparation.request.resources.trial_timeout,
             storage_failure=storage_failure,
-            private_cluster=address is None,
+            private_folder=joined.folder,
         )
         start_seconds = START_OVERLAP * (time.monotonic() - preparation.started)
         kept = seconds_of_end(preparation.dataset, preparation.space.settings({}), start_seconds)

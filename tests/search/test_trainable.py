@@ -243,13 +243,13 @@ def all_results_of_another(trainable: ReviewTrainable) -> list[dict[str, Any]]:
 
 
 def test_a_trial_that_takes_longer_than_it_may_fails_at_its_next_report(trainable: ReviewTrainable) -> None:
-    trainable._timeout = 30.0
+    trainable._limit._seconds = 30.0
     trainable.reset_config(config())
     kept = trainable.step()
-    trainable._began -= 31.0
+    trainable._limit.began -= 31.0
     result = trainable.step()
     assert (result["failure"], result[DONE], result["val_loss"]) == ("timeout", True, kept["val_loss"])
-    trainable._timeout = None
+    trainable._limit._seconds = None
     assert all_results_of_another(trainable)[-1]["failure"] == ""
 
 

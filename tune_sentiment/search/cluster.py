@@ -52,6 +52,8 @@ class Joined:
     """Ray's `cluster_resources()`."""
     dashboard: ComingDashboard
     """How to open the dashboard, once it runs."""
+    folder: Path | None = None
+    """A folder of this machine's that ends with a private cluster; None for somebody's."""
 
 
 @contextmanager
@@ -84,6 +86,7 @@ def cluster(
         private_surroundings(token=token) if address is None else nullcontext({})
     )
     with private as arguments, raylet_first(on_launch) as late:
+        folder = Path(arguments["_temp_dir"]).parent if address is None else None
         try:
             if address is None:
                 ray.init(
@@ -122,7 +125,7 @@ def cluster(
         for name in ("ray.tune", "ray.train"):
             logging.getLogger(name).setLevel(logging.CRITICAL)
         try:
-            yield Joined(ray.cluster_resources(), coming)
+            yield Joined(ray.cluster_resources(), coming, folder)
         finally:
             late.end()
             ray.shutdown()

@@ -4,6 +4,7 @@ import errno
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 import ray
@@ -13,6 +14,7 @@ from tune_sentiment.search.budget import Deadline, Interruption
 from tune_sentiment.search.checkpoints import trial_folder
 from tune_sentiment.search.events import EventFiles
 from tune_sentiment.search.folder import RAY, SearchFolder
+from tune_sentiment.search.idle_cores import IdleCores, same_losses
 from tune_sentiment.search.quick_start import any_process_will_do
 from tune_sentiment.search.ray_state import without_snapshots
 from tune_sentiment.search.ray_tune import FIFOScheduler, Trial, TrialScheduler, tune
@@ -49,8 +51,8 @@ class Phase:
     trial_timeout: float | None
     storage_failure: Callable[[], str] = lambda: ""
     """Why nothing can be kept any more, or nothing."""
-    private_cluster: bool = False
-    """Whether the cluster was started by this process, and so has its environment."""
+    private_folder: Path | None = None
+    """A folder that ends with the cluster, if that was started by this process, on this machine and for it alone."""
 
 
 def shared(data: TrainingData) -> "ray.ObjectRef[TrainingData]":
@@ -102,18 +104,26 @@ def run_phase(
     searcher.stop_reason = lambda: "time budget" if stopper.passed() else "asha"
     searcher.time_is_up = stopper.passed
     searcher.error_of, searcher.ran = watch.error_of, watch.ran
+    threads = max(1, int(phase.plan.cpus_per_trial))
+    idle_cores = None
+    if phase.private_folder is not None and phase.plan.device == "cpu" and same_losses():
+        idle_cores = phase.private_folder / f"threads_{name}"
     trainable = tune.with_resources(
         tune.with_parameters(
             ReviewTrainable,
             data=phase.data,
-            threads=max(1, int(phase.plan.cpus_per_trial)),
+            threads=threads,
             use_gpu=phase.plan.gpus_per_trial > 0,
             timeout=phase.trial_timeout,
             shown_as=f"{phase.folder.name}, {name}",
             in_store=phase.folder.remote is not None,
+            idle_cores=None if idle_cores is None else str(idle_cores),
         ),
         {"cpu": phase.plan.cpus_per_trial, "gpu": phase.plan.gpus_per_trial},
     )
+    callbacks = [watch, EventFiles(phase.folder.ray_folder / name, list(phase.space.distributions))]
+    if idle_cores is not None:
+        callbacks.append(IdleCores(idle_cores, phase.plan.slots, threads, lambda: searcher.all_begun))
     # What Ray's dashboard calls the processes: Ray Tune's wrapper has a name that says nothing.
     trainable.__name__ = trainable.__qualname__ = ReviewTrainable.__name__
     tuner = tune.Tuner(
@@ -133,12 +143,12 @@ def run_phase(
             stop=stopper,
             checkpoint_config=tune.CheckpointConfig(num_to_keep=phase.folder.states_kept, checkpoint_at_end=True),
             failure_config=tune.FailureConfig(max_failures=LOST_PROCESS_RETRIES),
-            callbacks=[watch, EventFiles(phase.folder.ray_folder / name, list(phase.space.distributions))],
+            callbacks=callbacks,
             verbose=0,
             progress_reporter=tune.CLIReporter(),  # silent; Ray's for notebooks would clear the cell's output
         ),
     )
-    with without_snapshots(), any_process_will_do() if phase.private_cluster else nullcontext():
+    with without_snapshots(), any_process_will_do() if phase.private_folder else nullcontext():
         tuner.fit()
     busy_seconds, slot_seconds = watch.busy_seconds, watch.slot_seconds
 

@@ -124,13 +124,18 @@ class StudySearch(OptunaSearch):
         frozen: FrozenTrial = self.study._storage.get_trial(self._ot_trials[trial_id]._trial_id)
         return record_of(frozen)
 
+    @property
+    def all_begun(self) -> bool:
+        """Whether no trial is left to begin, or to be continued."""
+        return not self._to_continue and self._begun >= self._wanted
+
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:  # type: ignore[override]
         """Return the config of the next trial: its setting, number, seed and where to resume from.
 
         None while the last trials run, as one of them may be lost and have to be continued; then FINISHED. So too when
         the time is up, once a trial was handed out.
         """
-        if (self._ot_trials and self.time_is_up()) or (not self._to_continue and self._begun >= self._wanted):
+        if (self._ot_trials and self.time_is_up()) or self.all_begun:
             return None if self._live else self.FINISHED
         self._live.add(trial_id)
         resume_from = None

@@ -1,6 +1,5 @@
 """The loop as a Ray Tune trainable: one report per step of it, checkpoints when they can matter."""
 
-import faulthandler
 import gc
 import os
 import resource
@@ -11,17 +10,27 @@ import traceback
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import ray
 import torch
 
 from tune_sentiment.config import TrainSettings
 from tune_sentiment.errors import DivergedError, StudyError
+from tune_sentiment.search.idle_cores import Threads
 from tune_sentiment.search.ray_tune import DONE, SHOULD_CHECKPOINT, tune
 from tune_sentiment.search.remote import is_remote, open_remote
 from tune_sentiment.search.storage import STORAGE, is_storage_problem
-from tune_sentiment.training.checkpoint import BEST_FILE, STATE_FILE, load_state, load_weights, save_state, save_weights
+from tune_sentiment.search.time_limit import TimeLimit
+from tune_sentiment.training.checkpoint import (
+    BEST_FILE,
+    STATE_FILE,
+    link_or_copy,
+    load_state,
+    load_weights,
+    save_state,
+    save_weights,
+)
 from tune_sentiment.training.loop import Progress, TrainingData, TrainingState, start, total_steps, train
 from tune_sentiment.training.processor import give_back_memory, set_up_for_training, trim_heap
 
@@ -36,12 +45,8 @@ CHECKPOINT_SHARE = 0.02
 TRIM_EVERY_SECONDS = 10.0
 """Training after which the heap is trimmed, for less than 1 % of the time; without, it grows from report to report."""
 
-HANG_FILE = "hang.txt"
-"""In the folder of a trial's process: where it hung when it was ended from within a step."""
 MOST_DETAILS = 20_000
 """Characters of a traceback that are reported, from its end."""
-HANG_SECONDS = 5.0
-"""How long after its timeout a trial may still report before its process is ended."""
 
 
 class ReviewTrainable(tune.Trainable):
@@ -61,17 +66,17 @@ class ReviewTrainable(tune.Trainable):
         timeout: float | None = None,
         shown_as: str = "",
         in_store: bool = False,
+        idle_cores: str | None = None,
     ) -> None:
         """Keep the data for all trials of this process, and begin the first.
 
         timeout: seconds for each. shown_as: what Ray's dashboard calls the process, beside its first trial's number.
-        in_store: whether checkpoints go to an object store.
+        in_store: whether checkpoints go to an object store. idle_cores: the file of `Threads`.
         """
-        torch.set_num_threads(threads)
+        self._threads = Threads(threads, idle_cores)
         set_up_for_training()
-        self._timeout = timeout
+        self._limit = TimeLimit(timeout)
         self._in_store = in_store
-        self._hang_report: IO[bytes] | None = None
         self._data = data
         self._shown_as = f"{shown_as}: trials from {config['number']} on"
         self._has_trained = False
@@ -91,6 +96,7 @@ class ReviewTrainable(tune.Trainable):
 
     def _begin(self, config: dict[str, Any]) -> None:
         self._remove_working_copies()  # the last trial's
+        self._threads.begin()
         self._settings = TrainSettings(**{name: config[name] for name in TrainSettings.model_fields})
         self._seed = config["seed"]
         self._number = config["number"]
@@ -99,7 +105,6 @@ class ReviewTrainable(tune.Trainable):
         give_back_memory()
         self._last: Progress | None = None
         self._seconds_before = self._trimmed_at = 0.0
-        self._began = time.time()
         self._note = ""
         self._saved_at = time.monotonic()
         self._save_seconds = 0.0
@@ -108,7 +113,7 @@ class ReviewTrainable(tune.Trainable):
         self._best_file = Path(self.logdir) / f".{BEST_FILE}"
         self._has_trained = False
         self._checkpoint_to_load: str | None = config["resume_from"]
-        self._watch_for_hang()
+        self._limit.begin(Path(self.logdir))
         self._log(self._settings)
 
     def step(self) -> dict[str, Any]:
@@ -117,8 +122,8 @@ class ReviewTrainable(tune.Trainable):
             self._saved_at = time.monotonic()
             self._save_seconds = self._saved_at - self._save_began
             self._save_began = None
-        if self._timed_out():
-            return self._failed("timeout", details=self._where_it_hung())
+        if self._limit.is_over():
+            return self._failed("timeout", details=self._limit.where_it_hung())
         try:
             if self._state is None:
                 self._start()
@@ -142,7 +147,7 @@ class ReviewTrainable(tune.Trainable):
         self._last = progress
         self._log(f"step {progress.step}, validation loss {progress.val_loss:.4f}, best {progress.best_val_loss:.4f}")
         done = progress.step == self._max_steps()
-        return self._result(progress, failure="", done=done)
+        return self._result(progress, failure="", done=done, slots=self._threads.slots_used())
 
     def _start(self) -> None:
         """Make or load the training state; here rather than in `_begin`, so that a failure of it is a report.
@@ -156,7 +161,7 @@ class ReviewTrainable(tune.Trainable):
             self._load(self._brought_here(self._checkpoint_to_load))
         if self._state is None:
             self._state = start(self._settings, self._data.vocab_size, self._seed, self._device)
-        self._progress = train(self._state, self._data)
+        self._progress = train(self._state, self._data, self._threads.after_step)
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
         """Put the best weights into `checkpoint_dir` and, if this report asked for it, what a resume needs.
@@ -178,33 +183,13 @@ class ReviewTrainable(tune.Trainable):
 
     def cleanup(self) -> None:
         """Leave no working copy of the best weights behind."""
-        faulthandler.cancel_dump_traceback_later()
+        self._limit.end()
         self._remove_working_copies()
 
     def _remove_working_copies(self) -> None:
         if self._has_trained:
             self._best_file.unlink(missing_ok=True)
             shutil.rmtree(self._fetched, ignore_errors=True)
-
-    def _watch_for_hang(self) -> None:
-        """Have the process end itself if a step of this trial does not come back in time.
-
-        The timer runs outside of Python, so that it also ends code that holds the interpreter. Ray then starts the
-        trial anew, which finds what was written here, and reports it.
-        """
-        faulthandler.cancel_dump_traceback_later()
-        if self._hang_report is not None:
-            self._hang_report.close()
-            self._hang_report = None
-        if self._timeout is not None and not self._timed_out():
-            self._hang_report = Path(self.logdir, HANG_FILE).open("wb")  # noqa: SIM115 - open for as long as the trial
-            faulthandler.dump_traceback_later(self._timeout + HANG_SECONDS, file=self._hang_report, exit=True)
-
-    def _timed_out(self) -> bool:
-        if self._timeout is None:
-            return False
-        hung = Path(self.logdir, HANG_FILE)
-        return time.time() - self._began > self._timeout or (hung.exists() and hung.stat().st_size > 0)
 
     def _brought_here(self, place: str) -> Path:
         """Return the folder of a checkpoint, copied to this machine if it is in an object store."""
@@ -246,10 +231,6 @@ class ReviewTrainable(tune.Trainable):
     def _max_steps(self) -> int:
         return total_steps(self._settings, len(self._data.train))
 
-    def _where_it_hung(self) -> str:
-        hung = Path(self.logdir, HANG_FILE)
-        return hung.read_text(encoding="utf-8", errors="replace") if hung.exists() else ""
-
     def _failed(self, reason: str, details: str = "") -> dict[str, Any]:
         self._log(f"failed: {reason}")
         self._state = None
@@ -269,7 +250,9 @@ class ReviewTrainable(tune.Trainable):
         )
         return self._result(last, failure=reason, done=True, details=details)
 
-    def _result(self, progress: Progress, failure: str, done: bool, details: str = "") -> dict[str, Any]:
+    def _result(
+        self, progress: Progress, failure: str, done: bool, details: str = "", slots: float = 1.0
+    ) -> dict[str, Any]:
         since_save = time.monotonic() - self._saved_at
         due = since_save > max(CHECKPOINT_EVERY_SECONDS, self._save_seconds / CHECKPOINT_SHARE)
         self._asked_to_save = due and not done
@@ -278,7 +261,8 @@ class ReviewTrainable(tune.Trainable):
             "best_val_accuracy": self._state.best_val_accuracy if self._state else 0.0,
             "max_steps": self._max_steps(),
             "session_seconds": progress.seconds - self._seconds_before,
-            "began": self._began,
+            "slots": slots,
+            "began": self._limit.began,
             "peak_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
             "gpu_ids": ",".join(map(str, ray.get_gpu_ids())) if ray.is_initialized() else "",
             "failure": failure,
@@ -287,11 +271,3 @@ class ReviewTrainable(tune.Trainable):
             DONE: done,
             SHOULD_CHECKPOINT: self._asked_to_save,
         }
-
-
-def link_or_copy(source: Path, target: Path) -> None:
-    """Make `target` the same file as `source`, or a copy of it on another file system."""
-    try:
-        os.link(source, target)
-    except OSError:
-        shutil.copyfile(source, target)

@@ -62,7 +62,7 @@ class Watch(tune.Callback):
 
     @property
     def busy_seconds(self) -> float:
-        """Seconds of them in training and validation."""
+        """Seconds of them in training and validation, those of idle slots whose cores a trial used among them."""
         return self._busy_seconds
 
     def error_of(self, trial_id: str) -> str:
@@ -90,7 +90,8 @@ class Watch(tune.Callback):
         self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **info: Any
     ) -> None:
         """Note a report."""
-        self._busy_seconds += result["session_seconds"] - self._session_seconds.get(trial.trial_id, 0.0)
+        seconds = result["session_seconds"] - self._session_seconds.get(trial.trial_id, 0.0)
+        self._busy_seconds += seconds * result["slots"]
         self._session_seconds[trial.trial_id] = result["session_seconds"]
         self._speed[trial.trial_id] = speed = result["reviews_per_second"]
         if speed > 0:  # a failure's is 0

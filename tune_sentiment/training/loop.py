@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -94,15 +94,18 @@ def total_steps(settings: TrainSettings, num_reviews: int) -> int:
     return settings.epochs * steps_per_epoch(num_reviews, settings.batch_size)
 
 
-def train(state: TrainingState, data: TrainingData) -> Iterator[Progress]:
+def train(
+    state: TrainingState, data: TrainingData, after_step: Callable[[int], None] = lambda words: None
+) -> Iterator[Progress]:
     """Train from wherever `state` stands to the last epoch, yielding one Progress per `report_every` steps.
 
     The last step is always reported. At each yield `state` may be saved; between yields it must not be touched.
+    `after_step` is called after each step with the number of words of its batch, padding counted.
 
     Raises:
         DivergedError: as soon as a loss or a gradient is not finite.
     """
-    reports = _reports(state, data)
+    reports = _reports(state, data, after_step)
     while True:
         with denormals_flushed():  # not across a yield: it is the caller's thread
             progress = next(reports, None)
@@ -111,7 +114,7 @@ def train(state: TrainingState, data: TrainingData) -> Iterator[Progress]:
         yield progress
 
 
-def _reports(state: TrainingState, data: TrainingData) -> Iterator[Progress]:
+def _reports(state: TrainingState, data: TrainingData, after_step: Callable[[int], None]) -> Iterator[Progress]:
     settings, model, optimizer = state.settings, state.model, state.optimizer
     device = model.linear.weight.device
     criterion = nn.BCELoss()
@@ -139,6 +142,7 @@ def _reports(state: TrainingState, data: TrainingData) -> Iterator[Progress]:
 
             state.step += 1
             report.add(loss.detach(), grad_norm, settings.clip, len(indices))
+            after_step(token_ids.numel())
             if state.step % settings.report_every == 0 or state.step == last_step:
                 yield _measure(state, data, report, epoch + 1)
                 report = _Interval()
