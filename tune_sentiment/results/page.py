@@ -198,6 +198,7 @@ def _slots_caption(outcome: Outcome, now: float) -> str:
     text = f"Trials in training or validation side by side; busy {wording.percent(outcome.busy_share, 0)} of the time."
     if series.slots_busy(outcome, now).averaged:
         text += " Means over equal spans of time."
+    text += " A slot in which nothing is left to run counts as busy while another's trial trains on its cores."
     return text + " Stretches of over five minutes in which nothing ran are cut out."
 
 
