@@ -206,6 +206,7 @@ class Bookkeeping:
             "best_val_accuracy": 0.7,
             "max_steps": self._steps,
             "session_seconds": progress.seconds,
+            "slots": 1.0,
             "began": 0.0,
             "peak_memory_bytes": 0,
             "gpu_ids": "",

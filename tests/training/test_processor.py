@@ -51,6 +51,26 @@ def test_training_flushes_denormals_and_leaves_the_callers_arithmetic_alone_betw
     assert inside == [0.0, 0.0, 0.0]
 
 
+def test_all_of_torchs_threads_flush_denormals_in_a_process_that_trains() -> None:
+    program = """
+import torch
+from tests.training.conftest import make_split
+from tune_sentiment.config import TrainSettings
+from tune_sentiment.training.loop import TrainingData, start, train
+from tune_sentiment.training.processor import denormals_flushed
+
+torch.set_num_threads(2)
+settings = TrainSettings(embedding_dim=200, hidden_dim=64, n_layers=1, epochs=1, batch_size=10, report_every=2)
+data = TrainingData(make_split(20, seed=1), make_split(10, seed=2), 5000)
+list(train(start(settings, 5000, seed=0), data))
+tiny = torch.full((1_000_000,), 71362, dtype=torch.int32).view(torch.float32)
+with denormals_flushed():
+    print(int(torch.count_nonzero((tiny * 1.0).view(torch.int32))))
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout == "0\n"
+
+
 @pytest.mark.skipif(
     not SWITCH.exists() or "[madvise]" not in SWITCH.read_text(encoding="ascii"),
     reason="this system does not leave it to its programs who gets huge pages",

@@ -84,8 +84,9 @@ def start(settings: TrainSettings, vocab_size: int, seed: int, device: str = "cp
     """
     settings = resolved(settings, device)
     torch.manual_seed(seed)
-    model = build_model(settings, vocab_size).to(device)
-    optimizer = ClippingAdam(model, lr=settings.lr, weight_decay=settings.weight_decay, clip=settings.clip)
+    with denormals_flushed():  # so that torch's other threads, which may start here, flush them as well
+        model = build_model(settings, vocab_size).to(device)
+        optimizer = ClippingAdam(model, lr=settings.lr, weight_decay=settings.weight_decay, clip=settings.clip)
     return TrainingState(settings, seed, vocab_size, model, optimizer)
 
 

@@ -16,7 +16,8 @@ def denormals_flushed() -> Iterator[None]:
     """Count numbers below 1.2e-38 as 0 inside this block, as a GPU does; outside, the thread's own way stays.
 
     A gradient that flows back over 200 words fades into such numbers, which take a processor up to 100 times as long.
-    They are too small to move any weight: Adam adds 1e-8 to what it divides them by.
+    They are too small to move any weight: Adam adds 1e-8 to what it divides them by. Threads that torch starts inside
+    take this on for good; those that it has started before keep to their own way.
     """
     before = _flushes_denormals()
     torch.set_flush_denormal(True)
