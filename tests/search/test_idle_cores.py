@@ -129,6 +129,16 @@ def test_the_next_trial_of_a_process_begins_with_its_own_threads(
     assert torch.get_num_threads() == 1
 
 
+def test_a_model_is_measured_on_the_own_threads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    trainer = Trainer(tmp_path / "threads", 1, monkeypatch)
+    trainer.allow(2)
+    trainer.steps(20, seconds=1.0)
+    trainer.steps(40, seconds=0.5)
+    trainer.threads.after_step(10, True)
+    assert torch.get_num_threads() == 1
+    assert trainer.steps(1, seconds=1.0) == 2
+
+
 def test_the_slots_whose_threads_are_used_are_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     trainer = Trainer(tmp_path / "threads", 1, monkeypatch)
     assert trainer.threads.slots_used() == 1.0
@@ -152,7 +162,7 @@ def test_losses_are_the_same_to_the_last_bit_on_any_threads(precision: Any) -> N
         torch.set_num_threads(threads[0])
         turns = itertools.cycle(threads)
 
-        def next_turn(words: int) -> None:
+        def next_turn(words: int, is_measured: bool) -> None:
             assert words > 0
             torch.set_num_threads(next(turns))
 

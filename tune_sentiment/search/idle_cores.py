@@ -77,7 +77,7 @@ class Threads:
 
     def __init__(self, own: int, file: str | None = None) -> None:
         """Train on `own` threads, those of one slot; `file` holds how many there may be at this time, as uint32."""
-        self._own = self._now = own
+        self._own = self._now = self._set_to = own
         self._before: tuple[int, float] | None = None
         self._most = np.full(1, own, np.uint32) if file is None else np.memmap(file, np.uint32, "r", shape=(1,))
         self.begin()
@@ -89,8 +89,12 @@ class Threads:
         self._slot_seconds = self._seconds = 0.0
         self._use(self._own)
 
-    def after_step(self, words: int) -> None:
-        """Take in that a step over `words`, padding counted, has ended, and choose the threads of the next."""
+    def after_step(self, words: int, is_measured: bool = False) -> None:
+        """Take in that a step over `words`, padding counted, has ended, and choose the threads of the next.
+
+        Where the model `is_measured` now, that and the step after it are left to the own threads: each measures a
+        batch of its own, in memory of its own, 70 MB and more at the course's setting on IMDB.
+        """
         now = time.perf_counter()
         self._seconds_a_word.append((now - self._began_step) / words)
         self._steps += 1
@@ -102,6 +106,7 @@ class Threads:
             self._judge(*self._before)
         elif self._steps >= STEPS and (more := min(2 * self._now, most, self._worthwhile)) > self._now:
             self._use(int(more), before=(self._now, median(self._seconds_a_word)))
+        self._set(self._own if is_measured else self._now)
 
     def slots_used(self) -> float:
         """Return how many slots' threads were used since this was last asked, or the trial began, on average."""
@@ -120,15 +125,19 @@ class Threads:
 
     def _use(self, threads: int, before: tuple[int, float] | None = None) -> None:
         """Train on `threads`; `before` are those to go back to, and the seconds a word with them."""
-        self._count()
-        torch.set_num_threads(threads)
+        self._set(threads)
         self._now = threads
         self._before = before
         self._steps = 0
         self._seconds_a_word: deque[float] = deque(maxlen=STEPS)
 
+    def _set(self, threads: int) -> None:
+        self._count()
+        torch.set_num_threads(threads)
+        self._set_to = threads
+
     def _count(self) -> None:
         now = time.perf_counter()
         self._seconds += now - self._counted
-        self._slot_seconds += (now - self._counted) * self._now / self._own
+        self._slot_seconds += (now - self._counted) * self._set_to / self._own
         self._counted = now

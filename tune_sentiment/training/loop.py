@@ -19,6 +19,8 @@ from tune_sentiment.training.optimizer import ClippingAdam
 from tune_sentiment.training.precision import resolved
 from tune_sentiment.training.processor import denormals_flushed
 
+AfterStep = Callable[[int, bool], None]
+
 
 @dataclass(frozen=True)
 class TrainingData:
@@ -95,13 +97,12 @@ def total_steps(settings: TrainSettings, num_reviews: int) -> int:
     return settings.epochs * steps_per_epoch(num_reviews, settings.batch_size)
 
 
-def train(
-    state: TrainingState, data: TrainingData, after_step: Callable[[int], None] = lambda words: None
-) -> Iterator[Progress]:
+def train(state: TrainingState, data: TrainingData, after_step: AfterStep = lambda *_: None) -> Iterator[Progress]:
     """Train from wherever `state` stands to the last epoch, yielding one Progress per `report_every` steps.
 
     The last step is always reported. At each yield `state` may be saved; between yields it must not be touched.
-    `after_step` is called after each step with the number of words of its batch, padding counted.
+    `after_step` is called after each step with the number of words of its batch, padding counted, and whether the model
+    is measured now.
 
     Raises:
         DivergedError: as soon as a loss or a gradient is not finite.
@@ -115,7 +116,7 @@ def train(
         yield progress
 
 
-def _reports(state: TrainingState, data: TrainingData, after_step: Callable[[int], None]) -> Iterator[Progress]:
+def _reports(state: TrainingState, data: TrainingData, after_step: AfterStep) -> Iterator[Progress]:
     settings, model, optimizer = state.settings, state.model, state.optimizer
     device = model.linear.weight.device
     criterion = nn.BCELoss()
@@ -143,8 +144,9 @@ def _reports(state: TrainingState, data: TrainingData, after_step: Callable[[int
 
             state.step += 1
             report.add(loss.detach(), grad_norm, settings.clip, len(indices))
-            after_step(token_ids.numel())
-            if state.step % settings.report_every == 0 or state.step == last_step:
+            is_report = state.step % settings.report_every == 0 or state.step == last_step
+            after_step(token_ids.numel(), is_report)
+            if is_report:
                 yield _measure(state, data, report, epoch + 1)
                 report = _Interval()
 
