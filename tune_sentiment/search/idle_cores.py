@@ -92,8 +92,8 @@ class Threads:
     def after_step(self, words: int, is_measured: bool = False) -> None:
         """Take in that a step over `words`, padding counted, has ended, and choose the threads of the next.
 
-        Where the model `is_measured` now, that and the step after it are left to the own threads: each measures a
-        batch of its own, in memory of its own, 70 MB and more at the course's setting on IMDB.
+        Where the model `is_measured` now, that and the step after it are left to the own threads: more would measure a
+        batch each, in memory of their own, hundreds of MB at the course's setting on IMDB.
         """
         now = time.perf_counter()
         self._seconds_a_word.append((now - self._began_step) / words)
