@@ -86,10 +86,12 @@ class Trainer:
         return torch.get_num_threads()
 
 
-def test_a_trial_takes_twice_the_threads_as_long_as_that_is_faster(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    trainer = Trainer(tmp_path / "threads", 1, monkeypatch)
+@pytest.fixture
+def trainer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Trainer:
+    return Trainer(tmp_path / "threads", 1, monkeypatch)
+
+
+def test_a_trial_takes_twice_the_threads_as_long_as_that_is_faster(trainer: Trainer) -> None:
     assert trainer.steps(50, seconds=1.0) == 1
     trainer.allow(8)
     assert trainer.steps(1, seconds=1.0) == 2
@@ -119,18 +121,14 @@ def test_more_threads_are_tried_no_sooner_than_something_is_known_of_the_own_one
     assert trainer.steps(1, seconds=1.0) == 3
 
 
-def test_the_next_trial_of_a_process_begins_with_its_own_threads(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    trainer = Trainer(tmp_path / "threads", 1, monkeypatch)
+def test_the_next_trial_of_a_process_begins_with_its_own_threads(trainer: Trainer) -> None:
     trainer.allow(2)
     assert trainer.steps(20, seconds=1.0) == 2
     trainer.threads.begin()
     assert torch.get_num_threads() == 1
 
 
-def test_a_model_is_measured_on_the_own_threads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    trainer = Trainer(tmp_path / "threads", 1, monkeypatch)
+def test_a_model_is_measured_on_the_own_threads(trainer: Trainer) -> None:
     trainer.allow(2)
     trainer.steps(20, seconds=1.0)
     trainer.steps(40, seconds=0.5)
@@ -139,8 +137,7 @@ def test_a_model_is_measured_on_the_own_threads(tmp_path: Path, monkeypatch: pyt
     assert trainer.steps(1, seconds=1.0) == 2
 
 
-def test_the_slots_whose_threads_are_used_are_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    trainer = Trainer(tmp_path / "threads", 1, monkeypatch)
+def test_the_slots_whose_threads_are_used_are_counted(trainer: Trainer) -> None:
     assert trainer.threads.slots_used() == 1.0
     trainer.allow(2)
     trainer.steps(60, seconds=1.0)  # 20 of them on one thread, 40 on two
